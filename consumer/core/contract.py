@@ -1,0 +1,177 @@
+"""Reads a message's body, and explains in the contract's terms why it is no email."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError as SchemaError
+from jsonschema.validators import extend
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError, from_json
+
+from consumer.core.outcome import Defect, Undecodable, Violation
+from publisher_lib.fields import check_base64, check_instant, check_mailbox
+from publisher_lib.limits import composed_size_bound, count_recipients
+from publisher_lib.message import Email, recipients_message, size_message, violations
+from publisher_lib.schema import email_v1_schema
+
+MAX_BODY_BYTES: Final = 15_000_000
+"""No email within the size limit is larger as JSON; a larger body is not even parsed."""
+
+MAX_VIOLATIONS: Final = 20
+MAX_POINTER: Final = 200
+MAX_MESSAGE: Final = 300
+
+NAMES: Final = {
+    "string": "a string",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def parse(body: bytes) -> Email | Undecodable:
+    """Return the email of a message's body, or every way in which it breaks the contract."""
+    if len(body) > MAX_BODY_BYTES:
+        text = f"the body has {len(body)} bytes, at most {MAX_BODY_BYTES}"
+        return Undecodable(Defect.TOO_LARGE, (Violation("", text),))
+    try:
+        return Email.model_validate_json(body)
+    except ValidationError as error:
+        return _explain(body, error)
+
+
+def breaches(data: object) -> tuple[Violation, ...]:
+    """Return how a body, already read from JSON, breaks the schema; empty if it does not."""
+    errors = sorted(_validator().iter_errors(data), key=lambda error: error.validator != "type")
+    found: dict[str, str] = {}
+    for error in errors:
+        for pointer, message in _sentences(error):
+            found.setdefault(pointer[:MAX_POINTER], message[:MAX_MESSAGE])
+    return tuple(Violation(*pair) for pair in found.items())[:MAX_VIOLATIONS]
+
+
+def _explain(body: bytes, error: ValidationError) -> Undecodable:
+    kinds = {details["type"] for details in error.errors(include_url=False, include_input=False)}
+    if "json_invalid" in kinds:
+        return Undecodable(Defect.INVALID_JSON, (Violation("", _first_message(error)),))
+    found = breaches(from_json(body)) or tuple(Violation(*pair) for pair in violations(error))
+    defect = Defect.TOO_LARGE if kinds == {"too_large"} else Defect.INVALID
+    return Undecodable(defect, found)
+
+
+def _first_message(error: ValidationError) -> str:
+    # The parser's message names the place only: "expected `,` or `}` at line 1 column 9".
+    return str(error.errors(include_url=False, include_input=False)[0]["msg"])[:MAX_MESSAGE]
+
+
+@cache
+def _validator() -> Any:
+    extended = extend(  # type: ignore[no-untyped-call]  # jsonschema leaves it untyped
+        Draft202012Validator,
+        {"maxRecipients": _check_recipients, "maxComposedBytes": _check_size},
+    )
+    return extended(email_v1_schema(), format_checker=_formats())
+
+
+def _formats() -> FormatChecker:
+    checker = FormatChecker(formats=())
+    for name, check in (
+        ("idn-email", check_mailbox),
+        ("date-time", check_instant),
+        ("base64", check_base64),
+    ):
+        checker.checks(name, raises=PydanticCustomError)(_applied_to_strings(check))
+    return checker
+
+
+def _applied_to_strings(check: Any) -> Any:
+    def conforms(value: object) -> bool:
+        if isinstance(value, str):
+            check(value)
+        return True
+
+    return conforms
+
+
+def _check_recipients(_v: Any, limit: int, instance: Any, _schema: Any) -> Iterator[SchemaError]:
+    if isinstance(instance, dict) and (count := count_recipients(instance)) > limit:
+        yield SchemaError(recipients_message(count))
+
+
+def _check_size(_v: Any, limit: int, instance: Any, _schema: Any) -> Iterator[SchemaError]:
+    if isinstance(instance, dict) and (bound := composed_size_bound(instance)) > limit:
+        yield SchemaError(size_message(bound))
+
+
+def _sentences(error: Any) -> Iterator[tuple[str, str]]:
+    """Turn one schema error into (pointer, sentence) pairs that quote nothing of the contents."""
+    path = _pointer(error.absolute_path)
+    if error.validator == "anyOf" and error.context:
+        yield from _branch(error, path)
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                yield _pointer([*error.absolute_path, name]), "is required"
+    elif error.validator == "additionalProperties" and error.validator_value is False:
+        for name in error.instance.keys() - error.schema["properties"].keys():
+            known = ", ".join(error.schema["properties"])
+            yield (
+                _pointer([*error.absolute_path, name]),
+                f"is no field of the contract; known here: {known}",
+            )
+    elif "propertyNames" in error.schema_path:
+        yield _pointer([*error.absolute_path, error.instance]), _sentence(error)
+    else:
+        yield path, _sentence(error)
+
+
+def _branch(error: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Explain the branch the value was meant for: the one of its own type."""
+    branches: dict[Any, list[Any]] = {}
+    for inner in error.context or ():
+        branches.setdefault(inner.schema_path[0], []).append(inner)
+    for inners in branches.values():
+        if not any(inner.validator == "type" and not inner.path for inner in inners):
+            if any(inner.validator == "required" and not inner.path for inner in inners):
+                yield path, "must have text, html or both"
+                return
+            for inner in inners:
+                yield from _sentences(inner)
+            return
+    kinds = [NAMES[option.get("type", "string")] for option in error.validator_value]
+    yield path, f"must be {' or '.join(kinds)}"
+
+
+def _sentence(error: Any) -> str:
+    match error.validator:
+        case "type":
+            return f"must be {NAMES.get(str(error.validator_value), error.validator_value)}"
+        case "enum":
+            return f"must be one of {', '.join(map(str, error.validator_value))}"
+        case "minLength" | "maxLength":
+            limit = _limit(error)
+            return f"has {len(error.instance)} characters, {limit}; {_expected(error)}"
+        case "minItems" | "maxItems" | "maxProperties":
+            return f"has {len(error.instance)} entries, {_limit(error)}"
+        case "maxRecipients" | "maxComposedBytes":
+            return str(error.message)
+        case "format":
+            return str(error.cause) if error.cause is not None else _expected(error)
+        case _:
+            return _expected(error)
+
+
+def _limit(error: Any) -> str:
+    bound = "at least" if str(error.validator).startswith("min") else "at most"
+    return f"{bound} {error.validator_value}"
+
+
+def _expected(error: Any) -> str:
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    return f"must be {schema.get('description', 'of the form the contract gives')}"
+
+
+def _pointer(path: Any) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
