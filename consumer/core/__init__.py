@@ -1,0 +1,1 @@
+"""What needs no I/O, clock or threads: the facts, the verdicts and the formats."""

@@ -1,0 +1,80 @@
+"""The verdict: what becomes of a delivery, from what happened to it. Pure, and all in one place."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
+from consumer.core.outcome import (
+    Accepted,
+    Crashed,
+    Expired,
+    InDoubt,
+    NotDue,
+    Outcome,
+    Refused,
+    Undecodable,
+    Unreachable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long to wait before each further attempt, and when to stop trying.
+
+    `delays` ascend; each has a retry queue per lane. `max_age` counts from the first publish.
+    """
+
+    delays: tuple[timedelta, ...]
+    max_age: timedelta
+
+    def step_towards(self, remaining: timedelta) -> timedelta:
+        """Return the longest delay within `remaining`, or the shortest of all."""
+        return max((delay for delay in self.delays if delay <= remaining), default=self.delays[0])
+
+
+def decide(  # noqa: C901 - one case per outcome, read as a table
+    outcome: Outcome,
+    attempt: int,
+    age: timedelta,
+    policy: RetryPolicy,
+    *,
+    hold_if_uncertain: bool = False,
+) -> Disposition:
+    """Return what becomes of a delivery after its `attempt`-th attempt, counted from 1.
+
+    Scope comes before severity: the relay's own trouble pauses consuming and spends no attempt.
+    """
+    match outcome:
+        case Accepted():
+            return Ack()
+        case Undecodable(defect=defect):
+            return DeadLetter(Reason(defect.value))
+        case Crashed():
+            return DeadLetter(Reason.INTERNAL_ERROR)
+        case Expired():
+            return DeadLetter(Reason.EXPIRED)
+        case NotDue(remaining=remaining):
+            return Retry(policy.step_towards(remaining), attempt)
+        case Refused(reply=reply) if reply.is_permanent:
+            return DeadLetter(Reason.REFUSED)
+        case Unreachable(stage=stage) if stage.is_before_mail:
+            return Pause()
+        case InDoubt() if hold_if_uncertain:
+            return DeadLetter(Reason.IN_DOUBT)
+        case InDoubt():
+            return _try_again(attempt, age, policy, give_up=Reason.IN_DOUBT)
+        case Refused() | Unreachable():
+            return _try_again(attempt, age, policy, give_up=Reason.ATTEMPTS_EXHAUSTED)
+        case _:
+            assert_never(outcome)
+
+
+def _try_again(
+    attempt: int, age: timedelta, policy: RetryPolicy, *, give_up: Reason
+) -> Retry | DeadLetter:
+    if attempt > len(policy.delays):
+        return DeadLetter(give_up)
+    if age > policy.max_age:
+        return DeadLetter(Reason.IN_DOUBT if give_up is Reason.IN_DOUBT else Reason.TOO_OLD)
+    return Retry(policy.delays[attempt - 1], attempt + 1)

@@ -1,0 +1,51 @@
+"""What is to become of a delivery: the verdict that `settle` carries out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a message lies in the dead-letter queue. A closed set: it labels metrics."""
+
+    INVALID = "invalid"
+    INVALID_JSON = "invalid_json"
+    TOO_LARGE = "too_large"
+    MISSING_MESSAGE_ID = "missing_message_id"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    UNSUPPORTED_CONTENT = "unsupported_content"
+    UNDECODABLE_PROPERTIES = "undecodable_properties"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    TOO_OLD = "too_old"
+    IN_DOUBT = "in_doubt"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Done: the relay has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Back into the lane after `delay`, as attempt number `attempt` (from 1)."""
+
+    delay: timedelta
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Into the dead-letter queue, for a person."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The relay is in trouble: keep the delivery, open the breaker, spend no attempt."""
+
+
+Disposition = Ack | Retry | DeadLetter | Pause

@@ -1,0 +1,24 @@
+"""What the relay is told about a mail before its content (RFC 5321 §2.3.1)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form."""
+
+    sender: str
+    recipients: tuple[str, ...]
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether a mailbox name is beyond ASCII (RFC 6531)."""
+        return not (self.sender.isascii() and all(map(str.isascii, self.recipients)))
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A mail ready for the relay: `content` is RFC 5322, CRLF line ends, not dot-stuffed."""
+
+    envelope: Envelope
+    content: bytes

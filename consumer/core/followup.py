@@ -1,0 +1,142 @@
+"""The messages that must be on the broker before a delivery may be acked."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+from consumer.core.delivery import Delivery
+from consumer.core.disposition import DeadLetter, Reason, Retry
+from consumer.core.handled import Followup, Verdict
+from consumer.core.outcome import (
+    Accepted,
+    Crashed,
+    Expired,
+    InDoubt,
+    NotDue,
+    Outcome,
+    Refused,
+    Undecodable,
+    Unreachable,
+)
+from consumer.core.topology import DEAD_KEY, retry_key
+from consumer.core.trail import Trail, trail_headers
+from publisher_lib.routing import (
+    DEAD_EXCHANGE,
+    EXCHANGE,
+    PUBLISHED_AT_MS,
+    RETRY_EXCHANGE,
+    TRACE_HEADERS,
+)
+
+REASON: Final = "x-hopmail-reason"
+DETAIL: Final = "x-hopmail-detail"
+LANE: Final = "x-hopmail-lane"
+LAST_ATTEMPT_MS: Final = "x-hopmail-last-attempt-ms"
+
+KEPT_HEADERS: Final = (PUBLISHED_AT_MS, *TRACE_HEADERS)
+"""An allow-list: a copied `x-death` makes brokers before 4.0.1 drop the message as a cycle."""
+
+MAX_KEPT_CHARACTERS: Final = 512
+"""Per kept header. With 100 recipients the table stays below 64 KiB; a frame breaks at 131 064."""
+
+MAX_DETAIL_BYTES: Final = 16_384
+
+
+def followups(
+    delivery: Delivery, trail: Trail, verdicts: Iterable[Verdict], now: datetime
+) -> tuple[Followup, ...]:
+    """Return the retry copies and dead letters that `verdicts` ask for.
+
+    Recipients that wait equally long share one retry copy; each dead letter has its own detail.
+    """
+    waiting: dict[Retry, list[str]] = {}
+    found: list[Followup] = []
+    for verdict in verdicts:
+        match verdict.disposition:
+            case Retry() as retry:
+                waiting.setdefault(retry, []).extend(verdict.recipients)
+            case DeadLetter(reason=reason):
+                found.append(_dead_letter(delivery, trail, verdict, reason, now))
+            case _:
+                pass
+    found.extend(_retry(delivery, trail, *item) for item in waiting.items())
+    return tuple(found)
+
+
+def back_to_lane(delivery: Delivery, trail: Trail) -> Followup:
+    """Return the copy that gives a delivery back to its lane without spending an attempt."""
+    return Followup(EXCHANGE, delivery.lane, {**_kept(delivery), **trail_headers(trail)})
+
+
+def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]) -> Followup:
+    onward = replace(trail, attempt=retry.attempt, pending=tuple(recipients) or trail.pending)
+    return Followup(
+        RETRY_EXCHANGE,
+        retry_key(delivery.lane, retry.delay),
+        {**_kept(delivery), **trail_headers(onward)},
+    )
+
+
+def _dead_letter(
+    delivery: Delivery, trail: Trail, verdict: Verdict, reason: Reason, now: datetime
+) -> Followup:
+    onward = replace(trail, pending=verdict.recipients or trail.pending)
+    headers = {
+        **_kept(delivery),
+        **trail_headers(onward),
+        REASON: reason.value,
+        DETAIL: _detail_json(verdict.outcome),
+        LANE: str(delivery.lane),
+        LAST_ATTEMPT_MS: int(now.timestamp() * 1000),
+    }
+    return Followup(DEAD_EXCHANGE, DEAD_KEY, headers)
+
+
+def _kept(delivery: Delivery) -> dict[str, Any]:
+    headers = delivery.properties.headers
+    return {name: headers[name] for name in KEPT_HEADERS if _is_worth_keeping(headers.get(name))}
+
+
+def _is_worth_keeping(value: object) -> bool:
+    return isinstance(value, int | str) and len(str(value)) <= MAX_KEPT_CHARACTERS
+
+
+def _detail_json(outcome: Outcome) -> str:
+    detail = detail_of(outcome)
+    text = json.dumps(detail, ensure_ascii=True)
+    while len(text) > MAX_DETAIL_BYTES and detail.get("violations"):
+        detail["violations"].pop()
+        text = json.dumps(detail, ensure_ascii=True)
+    return text
+
+
+def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901 - one case per outcome
+    """Return what a person needs to know of an outcome, ready for JSON."""
+    match outcome:
+        case Undecodable(violations=violations):
+            return {
+                "violations": [{"pointer": v.pointer, "message": v.message} for v in violations]
+            }
+        case Refused(stage=stage, reply=reply):
+            return {
+                "stage": stage.name,
+                "code": reply.code,
+                "enhanced": reply.enhanced,
+                "text": reply.text,
+            }
+        case Unreachable(stage=stage, detail=text):
+            return {"stage": stage.name, "text": text}
+        case InDoubt(detail=text):
+            return {"stage": "END_OF_DATA", "text": text}
+        case Crashed(detail=text):
+            return {"text": text}
+        case Expired(expired_at=moment):
+            return {"text": f"expires_at was {moment.isoformat()}"}
+        case Accepted(reply=reply):
+            return {"text": str(reply)}
+        case NotDue(remaining=remaining):
+            return {"text": f"due in {remaining.total_seconds():.0f} s"}
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,46 @@
+"""The record of one handled delivery: the only source of its log line and its metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.core.delivery import Delivery
+from consumer.core.disposition import Disposition
+from consumer.core.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One outcome, what is to become of it, and for which recipients.
+
+    `recipients` is empty where none could be read (an undecodable delivery).
+    """
+
+    recipients: tuple[str, ...]
+    outcome: Outcome
+    disposition: Disposition
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """A copy of the delivery's body, to be published and confirmed before the ack."""
+
+    exchange: str
+    routing_key: str
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What was found out and decided about one delivery."""
+
+    delivery: Delivery
+    message_id: str | None
+    attempt: int
+    traceparent: str | None
+    verdicts: tuple[Verdict, ...]
+    latency_seconds: float | None
+    """From `publish` to the relay's acceptance; None unless something was accepted."""
+    duration_seconds: float
+    """Handling time in this process."""
+    followups: tuple[Followup, ...] = ()

@@ -1,0 +1,78 @@
+"""What earlier attempts left in a message's headers: the `x-hopmail-*` ones, which are ours."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from consumer.core.delivery import Properties
+from publisher_lib.routing import PUBLISHED_AT_MS
+
+ATTEMPT: Final = "x-hopmail-attempt"
+FIRST_PUBLISHED_MS: Final = "x-hopmail-first-published-ms"
+PENDING: Final = "x-hopmail-pending"
+LOGIN: Final = "x-hopmail-login"
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Where a message stands.
+
+    `pending` are the recipients still owed, None for all of them; `login` is who published it
+    in the first place, as the broker checked it.
+    """
+
+    attempt: int
+    first_published: datetime
+    pending: tuple[str, ...] | None
+    login: str | None
+
+
+def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: datetime) -> Trail:
+    """Return the trail; `x-hopmail-*` is believed only from the consumer's and operators' logins.
+
+    RabbitMQ checks `user_id` against the login (https://www.rabbitmq.com/docs/validated-user-id),
+    so an app cannot forge how often its message was tried or who is still owed it.
+    """
+    if properties.user_id not in trusted_logins:
+        return Trail(1, _published(properties, now), None, properties.user_id)
+    headers = properties.headers
+    attempt, pending, login = headers.get(ATTEMPT), headers.get(PENDING), headers.get(LOGIN)
+    first_published = _instant(headers.get(FIRST_PUBLISHED_MS), 1000, now)
+    return Trail(
+        attempt if isinstance(attempt, int) and attempt >= 1 else 1,
+        first_published or _published(properties, now),
+        tuple(map(str, pending)) if isinstance(pending, list) else None,
+        login if isinstance(login, str) else properties.user_id,
+    )
+
+
+def trail_headers(trail: Trail) -> Mapping[str, Any]:
+    """Return the headers from which `read_trail` reads `trail` back."""
+    headers: dict[str, Any] = {
+        ATTEMPT: trail.attempt,
+        FIRST_PUBLISHED_MS: int(trail.first_published.timestamp() * 1000),
+    }
+    if trail.pending is not None:
+        headers[PENDING] = list(trail.pending)
+    if trail.login is not None:
+        headers[LOGIN] = trail.login
+    return headers
+
+
+def _published(properties: Properties, now: datetime) -> datetime:
+    return (
+        _instant(properties.headers.get(PUBLISHED_AT_MS), 1000, now)
+        or _instant(properties.timestamp_seconds, 1, now)
+        or now
+    )
+
+
+def _instant(value: object, per_second: int, now: datetime) -> datetime | None:
+    """Read a Unix time; a clock ahead of ours counts as now, what is no time as absent."""
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        return None
+    if value >= now.timestamp() * per_second:
+        return now
+    return datetime.fromtimestamp(value / per_second, UTC)

@@ -1,0 +1,166 @@
+"""What must be on the broker before the ack."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from consumer.core.delivery import Delivery, Properties
+from consumer.core.disposition import Ack, DeadLetter, Pause, Reason, Retry
+from consumer.core.followup import back_to_lane, detail_of, followups
+from consumer.core.handled import Followup, Verdict
+from consumer.core.outcome import (
+    Accepted,
+    Crashed,
+    Defect,
+    Expired,
+    InDoubt,
+    NotDue,
+    Outcome,
+    Refused,
+    Reply,
+    Stage,
+    Undecodable,
+    Unreachable,
+    Violation,
+)
+from consumer.core.trail import Trail
+from publisher_lib.routing import Lane
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+FIRST = NOW - timedelta(minutes=1)
+TRAIL = Trail(attempt=1, first_published=FIRST, pending=None, login="webapp")
+RETRY = Retry(timedelta(seconds=30), attempt=2)
+DEFERRED = Refused(Stage.RCPT, Reply(451, "4.7.1", "later"))
+REFUSED = Refused(Stage.RCPT, Reply(550, "5.1.1", "no such user"))
+
+
+def delivery(headers: dict[str, Any] | None = None) -> Delivery:
+    return Delivery(
+        lane=Lane.TRANSACTIONAL,
+        tag=1,
+        generation=1,
+        redelivered=False,
+        properties=Properties(message_id="m1", headers=headers or {}),
+        body=b"{}",
+        received_seconds=0.0,
+    )
+
+
+def test_what_is_accepted_or_paused_leaves_nothing_behind() -> None:
+    verdicts = [
+        Verdict(("a@example.org",), Accepted(Reply(250)), Ack()),
+        Verdict(("b@example.org",), Unreachable(Stage.CONNECT, "refused"), Pause()),
+    ]
+
+    assert followups(delivery(), TRAIL, verdicts, NOW) == ()
+
+
+def test_recipients_that_wait_equally_long_share_one_copy() -> None:
+    verdicts = [
+        Verdict(("a@example.org",), DEFERRED, RETRY),
+        Verdict(("b@example.org",), InDoubt("no reply"), RETRY),
+    ]
+
+    (copy,) = followups(delivery(), TRAIL, verdicts, NOW)
+
+    assert (copy.exchange, copy.routing_key) == ("email.retry", "transactional.30s")
+    assert copy.headers["x-hopmail-attempt"] == 2
+    assert copy.headers["x-hopmail-pending"] == ["a@example.org", "b@example.org"]
+    assert copy.headers["x-hopmail-login"] == "webapp"
+
+
+def test_each_recipient_is_settled_by_itself() -> None:
+    verdicts = [
+        Verdict(("ok@example.org",), Accepted(Reply(250)), Ack()),
+        Verdict(("no@example.org",), REFUSED, DeadLetter(Reason.REFUSED)),
+        Verdict(("later@example.org",), DEFERRED, RETRY),
+    ]
+
+    dead, retry = followups(delivery(), TRAIL, verdicts, NOW)
+
+    assert dead.headers["x-hopmail-pending"] == ["no@example.org"]
+    assert retry.headers["x-hopmail-pending"] == ["later@example.org"]
+
+
+def test_a_dead_letter_says_all_that_is_known() -> None:
+    verdict = Verdict(("no@example.org",), REFUSED, DeadLetter(Reason.REFUSED))
+
+    (dead,) = followups(delivery({"traceparent": "00-abc"}), TRAIL, [verdict], NOW)
+
+    expected = {
+        "traceparent": "00-abc",
+        "x-hopmail-attempt": 1,
+        "x-hopmail-first-published-ms": int(FIRST.timestamp() * 1000),
+        "x-hopmail-pending": ["no@example.org"],
+        "x-hopmail-login": "webapp",
+        "x-hopmail-reason": "refused",
+        "x-hopmail-detail": json.dumps(
+            {"stage": "RCPT", "code": 550, "enhanced": "5.1.1", "text": "no such user"}
+        ),
+        "x-hopmail-lane": "transactional",
+        "x-hopmail-last-attempt-ms": int(NOW.timestamp() * 1000),
+    }
+    assert Followup("email.dead", "dead", expected) == dead
+
+
+def test_an_undecodable_message_keeps_who_was_still_owed() -> None:
+    trail = Trail(2, FIRST, ("b@example.org",), None)
+    verdict = Verdict((), Undecodable(Defect.INVALID), DeadLetter(Reason.INVALID))
+
+    (dead,) = followups(delivery(), trail, [verdict], NOW)
+
+    assert dead.headers["x-hopmail-pending"] == ["b@example.org"]
+
+
+def test_headers_are_copied_from_an_allow_list_only() -> None:
+    hostile = {
+        "x-death": [{"queue": "email.transactional.v1"}],
+        "x-delivery-count": 3,
+        "x-hopmail-attempt": 99,
+        "traceparent": "x" * 10_000,
+        "tracestate": ["no", "text"],
+        "x-published-at-ms": 5,
+        "their-own": "thing",
+    }
+
+    copy = back_to_lane(delivery(hostile), TRAIL)
+
+    assert (copy.exchange, copy.routing_key) == ("email", "transactional")
+    assert {
+        "x-published-at-ms",
+        "x-hopmail-attempt",
+        "x-hopmail-first-published-ms",
+        "x-hopmail-login",
+    } == set(copy.headers)
+    assert copy.headers["x-hopmail-attempt"] == 1
+
+
+def test_a_long_list_of_violations_is_cut_to_fit_a_frame() -> None:
+    violations = tuple(Violation(f"/attachments/{n}", "é" * 300) for n in range(50))
+    verdict = Verdict((), Undecodable(Defect.INVALID, violations), DeadLetter(Reason.INVALID))
+
+    (dead,) = followups(delivery(), TRAIL, [verdict], NOW)
+
+    detail = json.loads(dead.headers["x-hopmail-detail"])
+    assert len(dead.headers["x-hopmail-detail"]) <= 16_384
+    assert detail["violations"][0]["pointer"] == "/attachments/0"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Accepted(Reply(250, "2.0.0", "queued")), {"text": "250 2.0.0 queued"}),
+        (
+            Unreachable(Stage.DATA, "connection lost"),
+            {"stage": "DATA", "text": "connection lost"},
+        ),
+        (InDoubt("no reply"), {"stage": "END_OF_DATA", "text": "no reply"}),
+        (Crashed("KeyError in x:1"), {"text": "KeyError in x:1"}),
+        (Expired(NOW), {"text": "expires_at was 2026-11-24T12:00:00+00:00"}),
+        (NotDue(timedelta(seconds=90)), {"text": "due in 90 s"}),
+    ],
+)
+def test_every_outcome_has_its_words(outcome: Outcome, expected: dict[str, Any]) -> None:
+    assert expected == detail_of(outcome)
