@@ -1,0 +1,1 @@
+"""Everything that talks to RabbitMQ: the only importer of pika in the consumer."""

@@ -1,0 +1,123 @@
+"""Keeps a consuming channel open to the broker, whatever happens to it."""
+
+import logging
+import random
+import threading
+from typing import Final
+
+from consumer.amqp import declare, tolerant
+from consumer.amqp.connection import BrokerUnavailable, forever
+from consumer.amqp.inbox import Inbox
+from consumer.amqp.link import Link
+from consumer.core.delivery import Delivery
+from consumer.core.topology import Topology
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+
+
+class Consumer:
+    """Fills the inbox from the lanes' queues and acks what was settled.
+
+    Consuming goes on while nobody holds it: `hold` and `release` take a word that says who.
+    """
+
+    def __init__(
+        self, urls: tuple[str, ...], topology: Topology, prefetch: int, inbox: Inbox
+    ) -> None:
+        tolerant.install()
+        self._urls = urls
+        self._topology = topology
+        self._prefetch = prefetch
+        self._inbox = inbox
+        self._holds: set[str] = set()
+        self._generation = 0
+        self._link: Link | None = None
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="amqp", daemon=True)
+
+    def start(self) -> None:
+        """Connect and consume, in a thread of its own, until `close`."""
+        self._thread.start()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether deliveries can come in."""
+        link = self._link
+        return link is not None and link.is_open
+
+    def is_current(self, delivery: Delivery) -> bool:
+        """Whether the broker still counts on us for this delivery, as far as we know."""
+        link = self._link
+        return link is not None and link.is_open and link.generation == delivery.generation
+
+    def ack(self, delivery: Delivery) -> None:
+        """Ack a delivery; after a reconnect its tag means another message and is dropped."""
+        link = self._link
+        if link is not None and link.generation == delivery.generation:
+            link.ack(delivery.tag)
+
+    def hold(self, who: str) -> None:
+        """Take no more deliveries until everybody who held has released."""
+        with self._lock:
+            self._holds.add(who)
+            self._apply_holds()
+
+    def release(self, who: str) -> None:
+        """Withdraw `hold`."""
+        with self._lock:
+            self._holds.discard(who)
+            self._apply_holds()
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Send the last acks, close, and let the broker requeue the rest; False: not in time."""
+        self._closing.set()
+        with self._lock:
+            if self._link is not None:
+                self._link.close()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _apply_holds(self) -> None:
+        if self._link is not None:
+            self._link.consume(not self._holds)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        for settings in forever(self._urls, "hopmail consumer"):
+            if self._serve(settings):
+                pause = FIRST_PAUSE_SECONDS
+            if self._closing.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, no secret
+                return
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _serve(self, settings: object) -> bool:
+        """Consume over one connection until it ends; say whether it had been open."""
+        if not self._declare():
+            return False
+        with self._lock:
+            if self._closing.is_set():
+                return False
+            self._generation += 1
+            link = Link(settings, self._generation, self._prefetch, self._inbox.put, self._declare)
+            self._link = link
+            self._apply_holds()
+        end = link.run()
+        with self._lock:
+            self._link = None
+        # What waits in the inbox was given to the lost channel: the broker delivers it again.
+        self._inbox.clear()
+        if not self._closing.is_set():
+            log.warning("broker connection lost", extra={"detail": end})
+        return link.was_open
+
+    def _declare(self) -> bool:
+        try:
+            declare.apply(self._urls, self._topology)
+        except (BrokerUnavailable, declare.TopologyMismatch) as trouble:
+            log.error("broker not ready", extra={"detail": str(trouble)})  # noqa: TRY400 - a trace adds nothing
+            return False
+        return True

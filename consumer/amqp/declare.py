@@ -1,0 +1,149 @@
+"""Makes the topology on the broker, or compares it with what is there."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pika import exceptions
+
+from consumer.amqp.connection import blocking_connection
+from consumer.core.topology import Queue, Topology
+
+ACCESS_REFUSED: Final = 403
+NOT_FOUND: Final = 404
+PRECONDITION_FAILED: Final = 406
+
+INEQUIVALENT: Final = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>\w+) '(?P<name>[^']+)' in vhost '[^']*': "
+    r"received (?P<wanted>.*?) but current is (?P<actual>.*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing on the broker that is not as Hopmail needs it."""
+
+    name: str
+    problem: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}; {self.cure}"
+
+
+class TopologyMismatch(Exception):
+    """The broker holds something of another shape; `differences` say what."""
+
+    def __init__(self, differences: tuple[Difference, ...]) -> None:
+        super().__init__("; ".join(map(str, differences)))
+        self.differences = differences
+
+
+def apply(urls: tuple[str, ...], topology: Topology) -> None:
+    """Declare everything, idempotently.
+
+    A login without the right to declare may go on where all is there already (passive checks).
+    Raises `BrokerUnavailable`, or `TopologyMismatch` with every difference; deletes nothing.
+    """
+    with blocking_connection(urls, "hopmail topology") as connection:
+        differences = tuple(_declare_all(connection, topology))
+    if differences:
+        raise TopologyMismatch(differences)
+
+
+def check(urls: tuple[str, ...], topology: Topology) -> tuple[Difference, ...]:
+    """Return what differs on the broker, without making anything.
+
+    Bindings cannot be read over AMQP 0-9-1; `apply` makes sure of them.
+    Raises `BrokerUnavailable`.
+    """
+    with blocking_connection(urls, "hopmail topology check") as connection:
+        return tuple(_compare_all(connection, topology))
+
+
+def _declare_all(connection: Any, topology: Topology) -> Iterator[Difference]:
+    attempt = _Attempts(connection)
+    for exchange in topology.exchanges:
+        yield from attempt(exchange, _declare_exchange(exchange), _find_exchange(exchange))
+    for queue in topology.queues:
+        yield from attempt(queue.name, _declare_queue(queue), _find_queue(queue))
+        yield from attempt(queue.name, _bind(queue), _find_queue(queue))
+
+
+def _compare_all(connection: Any, topology: Topology) -> Iterator[Difference]:
+    attempt = _Attempts(connection)
+    for exchange in topology.exchanges:
+        missing = attempt(exchange, _find_exchange(exchange))
+        yield from missing or attempt(
+            exchange, _declare_exchange(exchange), _find_exchange(exchange)
+        )
+    for queue in topology.queues:
+        missing = attempt(queue.name, _find_queue(queue))
+        yield from missing or attempt(queue.name, _declare_queue(queue), _find_queue(queue))
+
+
+Step = Callable[[Any], object]
+
+
+class _Attempts:
+    """Runs steps on a channel, a new one after each refusal: the broker closes it then."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._channel = connection.channel()
+
+    def __call__(
+        self, name: str, step: Step, without_right: Step | None = None
+    ) -> tuple[Difference, ...]:
+        try:
+            step(self._channel)
+        except exceptions.ChannelClosedByBroker as refusal:
+            self._channel = self._connection.channel()
+            if refusal.reply_code == ACCESS_REFUSED and without_right is not None:
+                return self(name, without_right)
+            return (_difference(name, refusal),)
+        return ()
+
+
+def _declare_exchange(name: str) -> Step:
+    return lambda channel: channel.exchange_declare(name, exchange_type="direct", durable=True)
+
+
+def _find_exchange(name: str) -> Step:
+    return lambda channel: channel.exchange_declare(name, passive=True)
+
+
+def _declare_queue(queue: Queue) -> Step:
+    return lambda channel: channel.queue_declare(
+        queue.name, durable=True, arguments=dict(queue.arguments)
+    )
+
+
+def _find_queue(queue: Queue) -> Step:
+    return lambda channel: channel.queue_declare(queue.name, passive=True)
+
+
+def _bind(queue: Queue) -> Step:
+    return lambda channel: channel.queue_bind(queue.name, queue.exchange, queue.routing_key)
+
+
+def _difference(name: str, refusal: Any) -> Difference:
+    if refusal.reply_code == NOT_FOUND:
+        return Difference(name, "is missing", "run `hopmail topology apply`")
+    if refusal.reply_code == ACCESS_REFUSED:
+        return Difference(name, "may not be looked at", "give this login the right to read it")
+    if found := INEQUIVALENT.search(refusal.reply_text):
+        return Difference(
+            name,
+            f"argument {found['argument']} is {_plain(found['actual'])}, "
+            f"needs {_plain(found['wanted'])}",
+            f"empty and delete this {found['kind']}, then run `hopmail topology apply`",
+        )
+    return Difference(name, refusal.reply_text, "compare it with the topology in the README")
+
+
+def _plain(value: str) -> str:
+    """Strip RabbitMQ's wording: "the value '5' of type 'signedint'" → 5."""
+    quoted = re.search(r"'([^']*)'", value)
+    return quoted[1] if quoted else value

@@ -1,0 +1,119 @@
+"""Deliveries this process holds until a session is free: two lanes, each first in, first out."""
+
+import threading
+from bisect import insort
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from consumer.core.delivery import Delivery
+from publisher_lib.routing import Lane
+
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
+"""The broker bounds deliveries by number only; beyond this many bytes consuming is held."""
+
+
+class Inbox:
+    """Hands deliveries to sessions so that bulk never delays transactional mail.
+
+    The first session serves the transactional lane alone, the others take turns between the
+    lanes; a single session takes turns, transactional first. `on_full` is called with True
+    when too many bytes are held and with False when there is room again.
+    """
+
+    def __init__(self, sessions: int, on_full: Callable[[bool], None] = lambda _full: None) -> None:
+        self._reserved = sessions > 1
+        self._on_full = on_full
+        self._lanes: dict[Lane, deque[Delivery]] = {lane: deque() for lane in Lane}
+        self._turn = Lane.TRANSACTIONAL
+        self._bytes = 0
+        self._full = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._transactional_came = threading.Condition(self._lock)
+        self._any_came = threading.Condition(self._lock)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def put(self, delivery: Delivery) -> None:
+        """Add a delivery at the end of its lane."""
+        with self._lock:
+            self._lanes[delivery.lane].append(delivery)
+            self._added(delivery)
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Return a delivery to its place, before those that came after it."""
+        with self._lock:
+            lane = self._lanes[delivery.lane]
+            insort(lane, delivery, key=lambda held: (held.generation, held.tag))
+            self._added(delivery)
+
+    def take(self, session: int, timeout_seconds: float) -> Delivery | None:
+        """Return the next delivery for a session (from 0); None when there was none in time."""
+        kept = self._reserved and session == 0
+        came = self._transactional_came if kept else self._any_came
+        with self._lock:
+            if not came.wait_for(lambda: self._closed or self._offers(kept), timeout_seconds):
+                return None
+            if self._closed:
+                return None
+            lane = Lane.TRANSACTIONAL if kept else self._next_lane()
+            delivery = self._lanes[lane].popleft()
+            self._weigh(-len(delivery.body))
+            return delivery
+
+    def take_older_than(self, received_seconds: float) -> list[Delivery]:
+        """Take out what was received before this moment of the monotonic clock."""
+        with self._lock:
+            old = [
+                delivery
+                for lane in self._lanes.values()
+                for delivery in lane
+                if delivery.received_seconds < received_seconds
+            ]
+            for delivery in old:
+                self._lanes[delivery.lane].remove(delivery)
+                self._weigh(-len(delivery.body))
+            return old
+
+    def clear(self) -> None:
+        """Forget everything held."""
+        with self._lock:
+            for lane in self._lanes.values():
+                lane.clear()
+            self._weigh(-self._bytes)
+
+    def close(self) -> None:
+        """Let every `take`, waiting or to come, return None: no session starts another mail."""
+        with self._lock:
+            self._closed = True
+            self._transactional_came.notify_all()
+            self._any_came.notify_all()
+
+    def _offers(self, transactional_only: bool) -> bool:  # noqa: FBT001 - private, one caller
+        if transactional_only:
+            return bool(self._lanes[Lane.TRANSACTIONAL])
+        return any(self._lanes.values())
+
+    def _next_lane(self) -> Lane:
+        lane = self._turn if self._lanes[self._turn] else _other(self._turn)
+        self._turn = _other(lane)
+        return lane
+
+    def _added(self, delivery: Delivery) -> None:
+        self._weigh(len(delivery.body))
+        self._any_came.notify()
+        if self._reserved and delivery.lane is Lane.TRANSACTIONAL:
+            self._transactional_came.notify()
+
+    def _weigh(self, change: int) -> None:
+        self._bytes += change
+        full = self._bytes > MAX_HELD_BYTES or (self._full and self._bytes > MAX_HELD_BYTES // 2)
+        if full != self._full:
+            self._full = full
+            self._on_full(full)
+
+
+def _other(lane: Lane) -> Lane:
+    return Lane.BULK if lane is Lane.TRANSACTIONAL else Lane.TRANSACTIONAL

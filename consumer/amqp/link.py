@@ -1,0 +1,205 @@
+"""One connection to the broker with its consuming channel, from opening to its end."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import pika
+
+from consumer.amqp.connection import explain
+from consumer.core.delivery import Delivery, Properties
+from consumer.core.topology import lane_queue
+from publisher_lib.routing import Lane
+
+log = logging.getLogger(__name__)
+
+RESUBSCRIBE_SECONDS: Final = 1.0
+MAX_SHORT_STRING: Final = 255
+
+
+class Link:
+    """A consuming channel. `run` is its I/O thread; what is thread-safe says so.
+
+    `generation` binds delivery tags to this channel; `deliver` gets each delivery on the I/O
+    thread; `redeclare` makes the queues again after the broker cancelled a consumer.
+    """
+
+    def __init__(
+        self,
+        settings: Any,
+        generation: int,
+        prefetch: int,
+        deliver: Callable[[Delivery], None],
+        redeclare: Callable[[], object],
+    ) -> None:
+        self.generation = generation
+        self.is_open = False
+        self.was_open = False
+        self._prefetch = prefetch
+        self._deliver = deliver
+        self._redeclare = redeclare
+        self._consuming = False
+        self._tags: dict[str, Lane] = {}
+        self._subscriptions = 0
+        self._acks: deque[int] = deque()
+        self._flush_due = False
+        self._channel: Any = None
+        self._end = ""
+        self._ended = False
+        self._lock = threading.Lock()
+        self._connection: Any = pika.SelectConnection(
+            settings,
+            on_open_callback=self._opened,
+            on_open_error_callback=self._stopped,
+            on_close_callback=self._stopped,
+        )
+
+    def run(self) -> str:
+        """Serve until the connection ends; return why it did (empty: we closed it)."""
+        try:
+            self._connection.ioloop.start()
+        except Exception as error:  # noqa: BLE001 - pika raises what it cannot read through its loop
+            self._end = f"{type(error).__name__} in the I/O loop"
+        self.is_open = False
+        with self._lock:
+            self._ended = True
+        self._connection.ioloop.close()
+        return self._end
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the I/O thread; not at all once the link has ended. Thread-safe."""
+        with self._lock:
+            if not self._ended:
+                self._connection.ioloop.add_callback_threadsafe(callback)
+
+    def ack(self, tag: int) -> None:
+        """Ack one delivery of this link. Thread-safe."""
+        # One by one: `multiple` would ack lower tags that other threads still work on.
+        self._acks.append(tag)
+        if not self._flush_due:
+            self._flush_due = True
+            self.call(self._flush)
+
+    def consume(self, wanted: bool) -> None:  # noqa: FBT001 - the one thing it sets
+        """Start or cancel the lanes' consumers; what was delivered stays ours. Thread-safe."""
+        self.call(partial(self._set_consuming, wanted))
+
+    def close(self) -> None:
+        """Close after the acks handed in before; the broker requeues the rest. Thread-safe."""
+        self.call(self._close)
+
+    def _opened(self, connection: Any) -> None:
+        connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(self._cancelled_by_broker)
+        channel.basic_qos(prefetch_count=self._prefetch, callback=self._ready)
+
+    def _ready(self, _frame: Any) -> None:
+        self.is_open = self.was_open = True
+        self._subscribe()
+
+    def _set_consuming(self, wanted: bool) -> None:  # noqa: FBT001 - as above
+        self._consuming = wanted
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        if not self.is_open:
+            return
+        if self._consuming:
+            for lane in set(Lane) - set(self._tags.values()):
+                self._subscriptions += 1
+                tag = f"hopmail.{lane}.{self._subscriptions}"
+                self._tags[tag] = lane
+                self._channel.basic_consume(
+                    lane_queue(lane), partial(self._received, lane), consumer_tag=tag
+                )
+        else:
+            for tag in self._tags:
+                self._channel.basic_cancel(tag)
+            self._tags.clear()
+
+    def _received(self, lane: Lane, _channel: Any, method: Any, found: Any, body: bytes) -> None:
+        delivery = Delivery(
+            lane=lane,
+            tag=method.delivery_tag,
+            generation=self.generation,
+            redelivered=method.redelivered,
+            properties=_properties(found),
+            body=body,
+            received_seconds=time.monotonic(),
+        )
+        self._deliver(delivery)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        while self._acks:
+            tag = self._acks.popleft()
+            if self.is_open:
+                self._channel.basic_ack(tag)
+
+    def _cancelled_by_broker(self, frame: Any) -> None:
+        """Subscribe again: the queue was deleted or moved (docs/consumer-cancel)."""
+        lane = self._tags.pop(frame.method.consumer_tag, None)
+        log.warning("consumer cancelled by the broker", extra={"lane": lane})
+        self._connection.ioloop.call_later(RESUBSCRIBE_SECONDS, self._recover)
+
+    def _recover(self) -> None:
+        def redeclare() -> None:
+            self._redeclare()
+            self.call(self._subscribe)
+
+        threading.Thread(target=redeclare, name="redeclare", daemon=True).start()
+
+    def _channel_closed(self, _channel: Any, reason: Exception) -> None:
+        self.is_open = False
+        if self._connection.is_open:
+            self._end = explain(reason)
+            self._connection.close()
+
+    def _close(self) -> None:
+        if self._connection.is_open:
+            self._flush()
+            self.is_open = False
+            self._connection.close()
+        else:
+            self._connection.ioloop.stop()
+
+    def _stopped(self, _connection: Any, reason: Exception) -> None:
+        self.is_open = False
+        self._end = self._end or explain(reason)
+        self._connection.ioloop.stop()
+
+
+def _properties(found: Any) -> Properties:
+    return Properties(
+        message_id=_text(found.message_id),
+        type=_text(found.type),
+        content_type=_text(found.content_type),
+        content_encoding=_text(found.content_encoding),
+        app_id=_text(found.app_id),
+        user_id=_text(found.user_id),
+        timestamp_seconds=_seconds(found.timestamp),
+        headers=found.headers or {},
+        undecodable=found.undecodable,
+    )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Read a short string; pika leaves what is not UTF-8 as bytes. Fits a short string again."""
+    if isinstance(value, bytes):
+        return value.decode("ascii", "backslashreplace")[:MAX_SHORT_STRING]
+    return value
+
+
+def _seconds(value: object) -> int | None:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    return value if isinstance(value, int) else None
