@@ -85,8 +85,7 @@ def _encoded_words(value: str, taken: int) -> list[str]:
     `taken` is what the first line already holds.
     """
     octets = value.encode()
-    quoted = sum(map(len, (_Q[octet] for octet in octets)))
-    as_base64 = quoted > len(octets) * 4 / 3
+    as_base64 = _q_length(octets) > _b_length(len(octets))
     words: list[str] = []
     room = max(SHORTEST_FIRST_WORD, min(ENCODED_WORD, ENCODED_LINE - taken)) - ENCODING_MARKS
     chunk, length = b"", 0

@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import quote
 
 from consumer.core.headers import LONGEST_LINE
-from publisher_lib.limits import base64_lines
 from publisher_lib.message import Attachment
 
 BASE64_LINE: Final = 76
@@ -66,10 +65,10 @@ def _encoded(octets: bytes) -> tuple[str, bytes]:
     """Return the shorter of quoted-printable and base64 (RFC 2045 §6.7, §6.8)."""
     # b2a_qp ends soft lines with CRLF only if the first line of its input ends so.
     quoted = binascii.b2a_qp(octets + b"\r\n", istext=True)[:-2]
-    encoded_length = -(-len(octets) // 3) * 4
-    if len(quoted) <= base64_lines(encoded_length):
+    as_base64 = _wrapped(binascii.b2a_base64(octets, newline=False).decode()).encode()
+    if len(quoted) <= len(as_base64):
         return "quoted-printable", quoted
-    return "base64", _wrapped(binascii.b2a_base64(octets, newline=False).decode()).encode()
+    return "base64", as_base64
 
 
 def _wrapped(encoded: str) -> str:

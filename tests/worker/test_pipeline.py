@@ -1,0 +1,163 @@
+"""One delivery's way through the pipeline, with the relay's part handed in."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from consumer.core.decide import RetryPolicy
+from consumer.core.delivery import Delivery, Properties
+from consumer.core.disposition import Ack, DeadLetter, Reason, Retry
+from consumer.core.envelope import Composed
+from consumer.core.outcome import Accepted, Crashed, InDoubt, Refused, Reply, Stage
+from consumer.core.trail import Trail, trail_headers
+from consumer.worker import Answer, Worker
+from publisher_lib.routing import Lane
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+STEP = timedelta(seconds=30)
+WORKER = Worker(RetryPolicy((STEP,), timedelta(days=5)), frozenset({"hopmail"}), lambda: NOW)
+OK = Reply(250, "2.0.0", "queued")
+LATER = Reply(451, "4.7.1", "later")
+
+EMAIL: dict[str, Any] = {
+    "email_to": ["a@example.org", "b@example.org"],
+    "email_from": "app@example.org",
+    "subject": "Hi",
+    "message": {"text": "Hello"},
+}
+
+
+def delivery(body: dict[str, Any] | bytes = EMAIL, **properties: Any) -> Delivery:
+    known = {"message_id": "m-1", "type": "email.v1", "timestamp_seconds": 1_795_521_590}
+    return Delivery(
+        lane=Lane.TRANSACTIONAL,
+        tag=1,
+        generation=1,
+        redelivered=False,
+        properties=Properties(**{**known, **properties}),
+        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+        received_seconds=0.0,
+    )
+
+
+def accept(composed: Composed) -> Answer:
+    return tuple((recipient, Accepted(OK)) for recipient in composed.envelope.recipients)
+
+
+def unexpected(composed: Composed) -> Answer:
+    raise AssertionError(f"the relay was asked for {composed.envelope}")
+
+
+def test_an_accepted_email_is_acked_with_its_latency() -> None:
+    handled = WORKER.handle(delivery(timestamp_seconds=int(NOW.timestamp()) - 3), accept)
+
+    assert handled is not None
+    assert [Ack()] == [verdict.disposition for verdict in handled.verdicts]
+    assert handled.verdicts[0].recipients == ("a@example.org", "b@example.org")
+    assert handled.followups == ()
+    assert pytest.approx(3.0) == handled.latency_seconds
+
+
+def test_recipients_with_different_fates_get_a_verdict_each() -> None:
+    def partly(_composed: Composed) -> Answer:
+        return (
+            ("a@example.org", Accepted(OK)),
+            ("b@example.org", Refused(Stage.RCPT, LATER)),
+        )
+
+    handled = WORKER.handle(delivery(), partly)
+
+    assert handled is not None
+    assert [Ack(), Retry(STEP, 2)] == [verdict.disposition for verdict in handled.verdicts]
+    assert [f.headers["x-hopmail-pending"] for f in handled.followups] == [["b@example.org"]]
+
+
+def test_a_retry_goes_only_to_who_is_still_owed() -> None:
+    trail = trail_headers(Trail(2, NOW, ("b@example.org",), "webapp"))
+    asked: list[tuple[str, ...]] = []
+
+    def remember(composed: Composed) -> Answer:
+        asked.append(composed.envelope.recipients)
+        assert b"To: a@example.org, b@example.org" in composed.content
+        return accept(composed)
+
+    handled = WORKER.handle(delivery(user_id="hopmail", headers=trail), remember)
+
+    assert handled is not None
+    assert asked == [("b@example.org",)]
+    assert handled.attempt == 2
+
+
+def test_what_is_no_email_never_reaches_the_relay() -> None:
+    handled = WORKER.handle(delivery(b"{}"), unexpected)
+
+    assert handled is not None
+    assert [DeadLetter(Reason.INVALID)] == [verdict.disposition for verdict in handled.verdicts]
+    assert handled.latency_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ({"expires_at": "2026-11-24T11:00:00Z"}, DeadLetter(Reason.EXPIRED)),
+        ({"send_at": "2026-11-24T13:00:00Z"}, Retry(STEP, 1)),
+    ],
+)
+def test_an_email_before_or_after_its_time_never_reaches_the_relay(
+    field: dict[str, str], expected: DeadLetter | Retry
+) -> None:
+    handled = WORKER.handle(delivery({**EMAIL, **field}), unexpected)
+
+    assert handled is not None
+    assert [expected] == [verdict.disposition for verdict in handled.verdicts]
+    assert handled.followups[0].headers["x-hopmail-pending"] == ["a@example.org", "b@example.org"]
+
+
+def test_what_is_given_back_leaves_no_record() -> None:
+    assert WORKER.handle(delivery(), lambda _composed: None) is None
+
+
+def test_a_bug_before_the_relay_costs_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object) -> Composed:
+        raise KeyError("secret subject")
+
+    monkeypatch.setattr("consumer.worker.compose", broken)
+
+    handled = WORKER.handle(delivery(), unexpected)
+
+    assert handled is not None
+    (verdict,) = handled.verdicts
+    assert DeadLetter(Reason.INTERNAL_ERROR) == verdict.disposition
+    assert isinstance(verdict.outcome, Crashed)
+    assert "KeyError in " in verdict.outcome.detail
+    assert "secret" not in verdict.outcome.detail
+
+
+def test_a_bug_while_talking_to_the_relay_leaves_the_email_in_doubt() -> None:
+    def broken(_composed: Composed) -> Answer:
+        raise ZeroDivisionError
+
+    handled = WORKER.handle(delivery({**EMAIL, "if_uncertain": "hold"}), broken)
+
+    assert handled is not None
+    (verdict,) = handled.verdicts
+    assert isinstance(verdict.outcome, InDoubt)
+    assert DeadLetter(Reason.IN_DOUBT) == verdict.disposition
+
+
+def test_a_delivery_held_too_long_goes_back_without_spending_an_attempt() -> None:
+    trail = trail_headers(Trail(3, NOW, ("b@example.org",), "webapp"))
+
+    copy = WORKER.back_to_lane(delivery(user_id="hopmail", headers=trail))
+
+    assert (copy.exchange, copy.routing_key) == ("email", "transactional")
+    assert dict(trail) == dict(copy.headers)
+
+
+def test_the_trace_is_passed_to_the_record() -> None:
+    handled = WORKER.handle(delivery(headers={"traceparent": "00-abc-def-01"}), accept)
+
+    assert handled is not None
+    assert handled.traceparent == "00-abc-def-01"
