@@ -25,14 +25,16 @@ def model_takes(data: object) -> bool:
 
 @given(emails())
 def test_generated_emails_are_taken_by_all_three(data: dict[str, Any]) -> None:
-    assert () == breaches(data)
+    assert breaches(data) == ()
     assert model_takes(data)
     assert isinstance(parse(json.dumps(data).encode()), Email)
 
 
 @settings(max_examples=400)
 @given(near_misses())
-@example({"email_to": "a@b.c", "email_from": "a@b.c", "subject": "s", "message": {"text": "\ud83d"}})
+@example(
+    {"email_to": "a@b.c", "email_from": "a@b.c", "subject": "s", "message": {"text": "\ud83d"}}
+)
 def test_near_misses_get_one_verdict(data: dict[str, Any]) -> None:
     outcome = parse(json.dumps(data).encode())
 
@@ -58,7 +60,7 @@ def test_an_email_survives_its_own_json(data: dict[str, Any]) -> None:
     again = Email.model_validate_json(email.to_json())
 
     assert email == again
-    assert () == breaches(json.loads(email.to_json()))
+    assert breaches(json.loads(email.to_json())) == ()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_what_is_no_json_says_where(body: bytes) -> None:
     outcome = parse(body)
 
     assert isinstance(outcome, Undecodable)
-    assert Defect.INVALID_JSON == outcome.defect
+    assert outcome.defect == Defect.INVALID_JSON
     assert "line 1 column" in outcome.violations[0].message
 
 
@@ -82,7 +84,7 @@ def test_a_body_beyond_every_email_is_not_even_parsed() -> None:
     outcome = parse(b"[" * (MAX_BODY_BYTES + 1))
 
     assert isinstance(outcome, Undecodable)
-    assert Defect.TOO_LARGE == outcome.defect
+    assert outcome.defect == Defect.TOO_LARGE
     assert str(MAX_BODY_BYTES) in outcome.violations[0].message
 
 
@@ -102,8 +104,8 @@ def test_an_email_that_composes_too_large_is_refused_by_all_three(what: str) -> 
     outcome = parse(json.dumps(data).encode())
 
     assert isinstance(outcome, Undecodable)
-    assert Defect.TOO_LARGE == outcome.defect
-    assert [""] == [violation.pointer for violation in outcome.violations]
+    assert outcome.defect == Defect.TOO_LARGE
+    assert [violation.pointer for violation in outcome.violations] == [""]
     assert str(MAX_COMPOSED_BYTES) in outcome.violations[0].message
     assert not model_takes(data)
     assert breaches(data) == outcome.violations
@@ -115,4 +117,4 @@ def test_no_refusal_lists_more_than_a_person_reads() -> None:
     outcome = parse(json.dumps(data).encode())
 
     assert isinstance(outcome, Undecodable)
-    assert MAX_VIOLATIONS == len(outcome.violations)
+    assert len(outcome.violations) == MAX_VIOLATIONS
