@@ -1,0 +1,207 @@
+"""The real RabbitMQ the tests talk to: virtual hosts, users and what only an operator may do."""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import pika
+import requests
+
+from consumer.amqp import declare
+from consumer.core.topology import DEAD_QUEUE, topology
+from publisher_lib.routing import EXCHANGE, Lane
+
+AMQP_URL: Final = "HOPMAIL_TEST_AMQP_URL"
+MANAGEMENT_URL: Final = "HOPMAIL_TEST_MANAGEMENT_URL"
+PASSWORD: Final = "test-password"
+LADDER: Final = (timedelta(seconds=1), timedelta(seconds=2))
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message taken from a queue."""
+
+    properties: Any
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """Its header table; empty when it has none."""
+        return self.properties.headers or {}
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """A dead letter's detail."""
+        found: dict[str, Any] = json.loads(self.headers["x-hopmail-detail"])
+        return found
+
+
+class Broker:
+    """The broker under test, through its management API."""
+
+    def __init__(self) -> None:
+        missing = [name for name in (AMQP_URL, MANAGEMENT_URL) if name not in os.environ]
+        assert not missing, (
+            "the tests need a real RabbitMQ: run `make test`, or "
+            "`.venv/bin/python -m dev.broker exec -- pytest …` for some of them"
+        )
+        self._amqp = urlsplit(os.environ[AMQP_URL])
+        self._api = os.environ[MANAGEMENT_URL]
+        self._session = requests.Session()
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._amqp.hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._amqp.port or 5672
+
+    def url(self, vhost: str, user: str = "guest", password: str = "guest") -> str:
+        """Return the URL of a virtual host for a login."""
+        return f"amqp://{user}:{password}@{self.host}:{self.port}/{quote(vhost, safe='')}"
+
+    def request(self, method: str, path: str, body: object | None = None) -> Any:
+        """Call the management API; `path` is percent-encoded already."""
+        answer = self._session.request(method, f"{self._api}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content and answer.status_code == requests.codes.ok else None
+
+    def add_user(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
+        """Add a login with these rights; its password is `PASSWORD`."""
+        self.request("PUT", f"users/{name}", {"password": PASSWORD, "tags": ""})
+        self.request(
+            "PUT",
+            f"permissions/{quote(vhost, safe='')}/{name}",
+            {"configure": configure, "write": write, "read": read},
+        )
+
+
+class VirtualHost:
+    """A virtual host of its own for one test, with three logins.
+
+    `url` is the consumer's (`hopmail`), `app_url` an app's (`webapp`, whom the consumer does not
+    trust), both with all rights here.
+    """
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self._path = quote(name, safe="")
+        self.url = broker.url(name, f"hopmail-{name}", PASSWORD)
+        self.app_url = broker.url(name, f"webapp-{name}", PASSWORD)
+        self._admin_url = broker.url(name)
+
+    def create(self) -> None:
+        """Make it and its logins."""
+        self.broker.request("PUT", f"vhosts/{self._path}")
+        self.broker.request(
+            "PUT",
+            f"permissions/{self._path}/guest",
+            {"configure": ".*", "write": ".*", "read": ".*"},
+        )
+        for user in self._users:
+            self.broker.add_user(user, self.name, ".*", ".*", ".*")
+
+    def delete(self) -> None:
+        """Remove it with all that is in it."""
+        self.broker.request("DELETE", f"vhosts/{self._path}")
+        for user in self._users:
+            self.broker.request("DELETE", f"users/{user}")
+
+    def declare_topology(self, delays: tuple[timedelta, ...] = LADDER) -> None:
+        """Make exchanges and queues as the consumer does."""
+        declare.apply((self._admin_url,), topology(delays))
+
+    @contextmanager
+    def channel(self, url: str | None = None) -> Iterator[Any]:
+        """Open a channel (by default as the operator `guest`)."""
+        connection = pika.BlockingConnection(pika.URLParameters(url or self._admin_url))
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def queue_depth(self, queue: str) -> int:
+        """Return how many messages are ready in a queue."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+    def purge(self, queue: str) -> None:
+        """Empty a queue."""
+        with self.channel() as channel:
+            channel.queue_purge(queue)
+
+    def unacked(self, queue: str) -> int:
+        """Return how many messages are delivered and not acked; a second or so behind."""
+        found = self.broker.request("GET", f"queues/{self._path}/{quote(queue, safe='')}")
+        return int(found.get("messages_unacknowledged", 0))
+
+    def publish_raw(
+        self,
+        body: bytes,
+        *,
+        lane: str = Lane.TRANSACTIONAL,
+        exchange: str = EXCHANGE,
+        url: str | None = None,
+        **properties: Any,
+    ) -> None:
+        """Publish a message, confirmed; by default with the properties the contract wants."""
+        known: dict[str, Any] = {
+            "message_id": str(uuid.uuid4()),
+            "type": "email.v1",
+            "content_type": "application/json",
+            "delivery_mode": 2,
+        }
+        with self.channel(url) as channel:
+            channel.confirm_delivery()
+            channel.basic_publish(
+                exchange,
+                lane,
+                body,
+                pika.BasicProperties(**{**known, **properties}),
+                mandatory=True,
+            )
+
+    def take_all(self, queue: str) -> list[Message]:
+        """Take every message out of a queue."""
+        taken: list[Message] = []
+        with self.channel() as channel:
+            while True:
+                method, properties, body = channel.basic_get(queue, auto_ack=True)
+                if method is None:
+                    return taken
+                taken.append(Message(properties, body))
+
+    def dead_letters(self, count: int, seconds: float = 15.0) -> list[Message]:
+        """Wait until there are `count` dead letters, and take them."""
+        deadline = time.monotonic() + seconds
+        found: list[Message] = []
+        while len(found) < count:
+            assert time.monotonic() < deadline, f"{len(found)} dead letters of {count}: {found}"
+            found += self.take_all(DEAD_QUEUE)
+            time.sleep(0.02)
+        return found
+
+    def close_connections(self) -> None:
+        """Have the broker close every connection to this virtual host."""
+        for connection in self.broker.request("GET", f"vhosts/{self._path}/connections"):
+            name = quote(connection["name"], safe="")
+            answer = self.broker._session.delete(
+                f"{self.broker._api}/connections/{name}", timeout=30
+            )
+            assert answer.status_code in {204, 404}, answer.text
+
+    @property
+    def _users(self) -> tuple[str, str]:
+        return f"hopmail-{self.name}", f"webapp-{self.name}"
