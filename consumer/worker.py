@@ -114,7 +114,7 @@ def _prepare(delivery: Delivery, trail: Trail, now: datetime) -> Ready | Foregon
             return Foregone({outcome: pending or email.recipients})
         composed = compose(email, delivery.properties.message_id or "", trail.first_published)
     except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message
-        return Foregone({Crashed(_where(error)): pending})
+        return Foregone({Crashed(place_of(error)): pending})
     if pending:
         envelope = replace(composed.envelope, recipients=pending)
         composed = replace(composed, envelope=envelope)
@@ -125,13 +125,13 @@ def _transact(composed: Composed, transact: Transact) -> Answer | None:
     try:
         return transact(composed)
     except Exception as error:  # noqa: BLE001 - a bug in there may have sent it: nobody knows
-        outcome = InDoubt(f"our own code raised: {_where(error)}")
+        outcome = InDoubt(f"our own code raised: {place_of(error)}")
         return tuple((recipient, outcome) for recipient in composed.envelope.recipients)
 
 
-def _where(error: BaseException) -> str:
+def place_of(error: BaseException | None) -> str:
     """Name the exception and its place, never its text: that may hold a body."""
-    trace = error.__traceback__
+    trace = error.__traceback__ if error is not None else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"

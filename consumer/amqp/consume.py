@@ -36,6 +36,8 @@ class Consumer:
         self._generation = 0
         self._link: Link | None = None
         self._closing = threading.Event()
+        self.mismatch: declare.TopologyMismatch | None = None
+        """Set once the broker's topology is of another shape: no reconnect can mend that."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="amqp", daemon=True)
 
@@ -117,7 +119,12 @@ class Consumer:
     def _declare(self) -> bool:
         try:
             declare.apply(self._urls, self._topology)
-        except (BrokerUnavailable, declare.TopologyMismatch) as trouble:
+        except BrokerUnavailable as trouble:
             log.error("broker not ready", extra={"detail": str(trouble)})  # noqa: TRY400 - a trace adds nothing
+            return False
+        except declare.TopologyMismatch as mismatch:
+            for difference in mismatch.differences:
+                log.error("topology differs", extra={"detail": str(difference)})  # noqa: TRY400 - as above
+            self.mismatch = mismatch
             return False
         return True

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -19,6 +20,7 @@ from publisher_lib.routing import Lane
 log = logging.getLogger(__name__)
 
 RESUBSCRIBE_SECONDS: Final = 1.0
+LEAVE_SECONDS: Final = 2.0
 MAX_SHORT_STRING: Final = 255
 
 
@@ -65,6 +67,7 @@ class Link:
             self._connection.ioloop.start()
         except Exception as error:  # noqa: BLE001 - pika raises what it cannot read through its loop
             self._end = f"{type(error).__name__} in the I/O loop"
+            self._close_broken()
         self.is_open = False
         with self._lock:
             self._ended = True
@@ -105,6 +108,7 @@ class Link:
     def _ready(self, _frame: Any) -> None:
         self.is_open = self.was_open = True
         self._subscribe()
+        log.info("consuming", extra={"prefetch": self._prefetch})
 
     def _set_consuming(self, wanted: bool) -> None:  # noqa: FBT001 - as above
         self._consuming = wanted
@@ -171,6 +175,15 @@ class Link:
             self._connection.close()
         else:
             self._connection.ioloop.stop()
+
+    def _close_broken(self) -> None:
+        """Take leave, so that the broker requeues now and not after two missed heartbeats."""
+        self.is_open = False
+        with suppress(Exception):
+            if self._connection.is_open:
+                self._connection.close()
+                self._connection.ioloop.call_later(LEAVE_SECONDS, self._connection.ioloop.stop)
+                self._connection.ioloop.start()
 
     def _stopped(self, _connection: Any, reason: Exception) -> None:
         self.is_open = False

@@ -1,0 +1,243 @@
+"""Consuming from a real broker: tags, reconnects, cancels, holds and what pika cannot read."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from consumer.amqp.consume import Consumer
+from consumer.amqp.inbox import Inbox
+from consumer.core.delivery import Delivery
+from consumer.core.topology import lane_queue, topology
+from publisher_lib.routing import Lane
+from tests.support.broker import LADDER, VirtualHost
+from tests.support.consumer_process import wait_until
+from tests.support.malformed import SHAPES, publish_malformed
+
+QUEUE = lane_queue(Lane.TRANSACTIONAL)
+SOON_SECONDS = 10.0
+
+
+class Consuming:
+    """A running consumer and its inbox."""
+
+    def __init__(self, vhost: VirtualHost, prefetch: int = 10) -> None:
+        self.inbox = Inbox(sessions=1)
+        self.consumer = Consumer((vhost.url,), topology(LADDER), prefetch, self.inbox)
+        self.consumer.start()
+
+    def take(self) -> Delivery:
+        """Return the next delivery."""
+        found = self.inbox.take(0, SOON_SECONDS)
+        assert found is not None, "nothing was delivered"
+        return found
+
+
+@contextmanager
+def consuming(vhost: VirtualHost, prefetch: int = 10) -> Iterator[Consuming]:
+    running = Consuming(vhost, prefetch)
+    try:
+        wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a connection")
+        yield running
+    finally:
+        assert running.consumer.close(SOON_SECONDS)
+
+
+def test_what_is_acked_is_gone_and_the_rest_is_requeued_at_the_end(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        for body in (b"1", b"2", b"3"):
+            vhost.publish_raw(body)
+        first = running.take()
+        running.take()
+        running.consumer.ack(first)
+
+    vhost.wait_for_depth(QUEUE, 2)
+    assert [message.body for message in vhost.take_all(QUEUE)] == [b"2", b"3"]
+
+
+def test_a_later_ack_leaves_earlier_deliveries_alone(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        for body in (b"1", b"2", b"3"):
+            vhost.publish_raw(body)
+        deliveries = [running.take() for _ in range(3)]
+        running.consumer.ack(deliveries[2])
+
+    vhost.wait_for_depth(QUEUE, 2)
+    assert [message.body for message in vhost.take_all(QUEUE)] == [b"1", b"2"]
+
+
+def test_properties_arrive_as_they_were_published(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        vhost.publish_raw(
+            b"{}",
+            url=vhost.app_url,
+            user_id=f"webapp-{vhost.name}",
+            app_id="shop",
+            timestamp=1_795_521_600,
+            content_encoding="utf-8",
+            headers={"traceparent": "00-a-b-01"},
+            message_id="order-1",
+        )
+        delivery = running.take()
+
+    found = delivery.properties
+    assert (found.message_id, found.type, found.content_type) == (
+        "order-1",
+        "email.v1",
+        "application/json",
+    )
+    assert (found.user_id, found.app_id) == (f"webapp-{vhost.name}", "shop")
+    assert (found.timestamp_seconds, found.content_encoding) == (1_795_521_600, "utf-8")
+    assert found.headers == {"traceparent": "00-a-b-01"}
+    assert delivery.redelivered is False
+
+
+def test_after_a_lost_connection_old_tags_ack_nothing_and_everything_comes_again(
+    vhost: VirtualHost,
+) -> None:
+    with consuming(vhost) as running:
+        vhost.publish_raw(b"1")
+        vhost.publish_raw(b"2")
+        old = running.take()
+        wait_until(lambda: len(running.inbox) == 1, what="the second delivery")
+
+        vhost.close_connections()
+        again = [running.take(), running.take()]
+        running.consumer.ack(old)
+
+        assert [delivery.body for delivery in again] == [b"1", b"2"]
+        assert all(delivery.redelivered for delivery in again)
+        assert again[0].generation > old.generation
+        assert not running.consumer.is_current(old)
+        assert running.consumer.is_current(again[0])
+
+    vhost.wait_for_depth(QUEUE, 2)
+
+
+def test_what_waited_in_the_inbox_of_a_lost_connection_is_not_handed_out_twice(
+    vhost: VirtualHost,
+) -> None:
+    with consuming(vhost) as running:
+        vhost.publish_raw(b"1")
+        wait_until(lambda: len(running.inbox) == 1, what="a delivery")
+
+        vhost.close_connections()
+        wait_until(lambda: not running.consumer.is_connected, what="the loss is noticed")
+        delivery = running.take()
+
+        assert running.consumer.is_current(delivery)
+        assert running.inbox.take(0, 0.2) is None
+
+
+def test_a_queue_deleted_under_the_consumer_is_made_again_and_consumed(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        with vhost.channel() as channel:
+            channel.queue_delete(QUEUE)
+        wait_until(lambda: exists(vhost, QUEUE), SOON_SECONDS, "the queue again")
+
+        vhost.publish_raw(b"after")
+
+        assert running.take().body == b"after"
+
+
+def exists(vhost: VirtualHost, queue: str) -> bool:
+    names = vhost.broker.request("GET", f"queues/{vhost.name}?columns=name")
+    return queue in {found["name"] for found in names}
+
+
+def test_holding_stops_deliveries_until_everybody_has_released(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        running.consumer.hold("relay")
+        running.consumer.hold("full")
+        wait_until(lambda: consumers_of(vhost) == 0, what="the consumer's cancel")
+        vhost.publish_raw(b"1")
+
+        running.consumer.release("relay")
+        assert running.inbox.take(0, 0.3) is None
+        running.consumer.release("full")
+
+        assert running.take().body == b"1"
+
+
+def consumers_of(vhost: VirtualHost) -> int:
+    with vhost.channel() as channel:
+        return int(channel.queue_declare(QUEUE, passive=True).method.consumer_count)
+
+
+def test_a_hold_outlives_a_reconnect(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        running.consumer.hold("relay")
+        wait_until(lambda: consumers_of(vhost) == 0, what="the consumer's cancel")
+        vhost.publish_raw(b"1")
+
+        vhost.close_connections()
+        wait_until(lambda: not running.consumer.is_connected, what="the loss")
+        wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a new connection")
+        assert running.inbox.take(0, 0.3) is None
+        running.consumer.release("relay")
+
+        assert running.take().body == b"1"
+
+
+def test_no_more_is_held_than_the_prefetch_allows(vhost: VirtualHost) -> None:
+    with consuming(vhost, prefetch=2) as running:
+        for number in range(5):
+            vhost.publish_raw(str(number).encode())
+        wait_until(lambda: len(running.inbox) == 2, what="two deliveries")
+        vhost.wait_for_depth(QUEUE, 3)
+
+        running.consumer.ack(running.take())
+
+        wait_until(lambda: len(running.inbox) == 2, what="the next delivery")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_headers_that_cannot_be_decoded_cost_only_their_own_message(
+    vhost: VirtualHost, shape: str
+) -> None:
+    with consuming(vhost) as running:
+        publish_malformed(vhost, shape, body=b"odd", message_id="m-odd")
+        vhost.publish_raw(b"even")
+        odd, even = running.take(), running.take()
+
+        assert (odd.body, even.body) == (b"odd", b"even")
+        assert odd.generation == even.generation, "the connection stood"
+        assert odd.properties.message_id == "m-odd"
+        assert "cannot be decoded" in odd.properties.undecodable
+        assert even.properties.undecodable == ""
+
+
+def test_an_error_in_the_io_loop_gives_everything_back_at_once(vhost: VirtualHost) -> None:
+    def explode(_delivery: Delivery) -> None:
+        raise ZeroDivisionError
+
+    inbox = Inbox(sessions=1)
+    consumer = Consumer((vhost.url,), topology(LADDER), 10, inbox)
+    put: Any = inbox.put
+    inbox.put = explode  # type: ignore[method-assign]  # stands for any bug on the I/O thread
+    consumer.start()
+    wait_until(lambda: consumer.is_connected, SOON_SECONDS, "a connection")
+    vhost.publish_raw(b"1")
+    wait_until(lambda: not consumer.is_connected, SOON_SECONDS, "the failure")
+
+    inbox.put = put  # type: ignore[method-assign]  # the bug is gone
+    delivery = inbox.take(0, SOON_SECONDS)
+
+    assert delivery is not None
+    assert delivery.redelivered
+    assert consumer.close(SOON_SECONDS)
+    assert not any(thread.name == "amqp" for thread in threading.enumerate())
+
+
+def test_a_topology_of_another_shape_ends_consuming_with_its_reason(vhost: VirtualHost) -> None:
+    with vhost.channel() as channel:
+        channel.queue_declare(QUEUE, durable=True)
+    consumer = Consumer((vhost.url,), topology(LADDER), 10, Inbox(sessions=1))
+    consumer.start()
+
+    wait_until(lambda: consumer.mismatch is not None, SOON_SECONDS, "the mismatch")
+
+    assert consumer.close(SOON_SECONDS)
+    assert QUEUE in str(consumer.mismatch)

@@ -1,0 +1,145 @@
+"""The inbox's promises: order, lanes, a bound in bytes."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from consumer.amqp import inbox as inbox_module
+from consumer.amqp.inbox import Inbox
+from consumer.core.delivery import Delivery, Properties
+from publisher_lib.routing import Lane
+
+NOW_SECONDS = 0.0
+SOON_SECONDS = 5.0
+
+
+def delivery(
+    tag: int,
+    lane: Lane = Lane.TRANSACTIONAL,
+    *,
+    generation: int = 1,
+    body: bytes = b"{}",
+    received_seconds: float = 0.0,
+) -> Delivery:
+    return Delivery(lane, tag, generation, False, Properties(), body, received_seconds)  # noqa: FBT003 - a record's fields in their order
+
+
+def tags(inbox: Inbox, session: int, count: int) -> list[int]:
+    taken = [inbox.take(session, NOW_SECONDS) for _ in range(count)]
+    return [found.tag for found in taken if found is not None]
+
+
+def test_a_lane_is_first_in_first_out() -> None:
+    inbox = Inbox(sessions=1)
+    for tag in (1, 2, 3):
+        inbox.put(delivery(tag))
+
+    assert tags(inbox, 0, 4) == [1, 2, 3]
+
+
+def test_what_is_put_back_keeps_its_place() -> None:
+    inbox = Inbox(sessions=1)
+    for tag in (1, 2, 3):
+        inbox.put(delivery(tag))
+    first, second = inbox.take(0, NOW_SECONDS), inbox.take(0, NOW_SECONDS)
+    assert first is not None
+    assert second is not None
+
+    inbox.put_back(second)
+    inbox.put_back(first)
+
+    assert tags(inbox, 0, 3) == [1, 2, 3]
+
+
+def test_a_single_session_takes_turns_transactional_first() -> None:
+    inbox = Inbox(sessions=1)
+    for tag in (1, 2):
+        inbox.put(delivery(tag, Lane.BULK))
+        inbox.put(delivery(10 + tag, Lane.TRANSACTIONAL))
+
+    assert tags(inbox, 0, 4) == [11, 1, 12, 2]
+
+
+def test_the_first_of_several_sessions_never_takes_bulk() -> None:
+    inbox = Inbox(sessions=2)
+    inbox.put(delivery(1, Lane.BULK))
+
+    assert inbox.take(0, NOW_SECONDS) is None
+    assert tags(inbox, 1, 1) == [1]
+
+
+def test_a_waiting_session_gets_what_comes() -> None:
+    inbox = Inbox(sessions=2)
+    found: list[Delivery | None] = []
+    waiting = threading.Thread(target=lambda: found.append(inbox.take(0, SOON_SECONDS)))
+    waiting.start()
+
+    inbox.put(delivery(1, Lane.BULK))
+    inbox.put(delivery(2, Lane.TRANSACTIONAL))
+    waiting.join(SOON_SECONDS)
+
+    assert [taken.tag for taken in found if taken] == [2]
+
+
+def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
+    inbox = Inbox(sessions=2)
+    found: list[Delivery | None] = []
+    waiting = [
+        threading.Thread(target=lambda s=session: found.append(inbox.take(s, 60)))
+        for session in (0, 1)
+    ]
+    for thread in waiting:
+        thread.start()
+    started = time.monotonic()
+
+    inbox.close()
+    for thread in waiting:
+        thread.join(SOON_SECONDS)
+    inbox.put(delivery(1))
+
+    assert found == [None, None]
+    assert time.monotonic() - started < SOON_SECONDS
+    assert inbox.take(0, NOW_SECONDS) is None
+
+
+def test_too_many_bytes_hold_consuming_until_half_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
+    told: list[bool] = []
+    inbox = Inbox(sessions=1, on_full=told.append)
+    for tag in (1, 2, 3):
+        inbox.put(delivery(tag, body=b"x" * 40))
+    assert told == [True]
+
+    inbox.take(0, NOW_SECONDS)
+    assert told == [True], "80 bytes are still more than half"
+    inbox.take(0, NOW_SECONDS)
+
+    assert told == [True, False]
+
+
+def test_clearing_forgets_everything_and_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
+    told: list[bool] = []
+    inbox = Inbox(sessions=1, on_full=told.append)
+    inbox.put(delivery(1, body=b"x" * 101))
+
+    inbox.clear()
+
+    assert len(inbox) == 0
+    assert told == [True, False]
+
+
+def test_only_what_waits_too_long_is_taken_out() -> None:
+    inbox = Inbox(sessions=1)
+    ages: dict[int, float] = {1: 10.0, 2: 20.0, 3: 30.0}
+    for tag, received in ages.items():
+        inbox.put(
+            delivery(tag, Lane.BULK if tag == 1 else Lane.TRANSACTIONAL, received_seconds=received)
+        )
+
+    old: list[Any] = inbox.take_older_than(25.0)
+
+    assert sorted(found.tag for found in old) == [1, 2]
+    assert tags(inbox, 0, 2) == [3]
