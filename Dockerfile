@@ -1,0 +1,33 @@
+ARG PYTHON_IMAGE=python:3.11.17-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /src
+COPY . .
+# The environment has no pip of its own: nothing in the image can install.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv --without-pip /opt/hopmail \
+    && python3 -m pip --python /opt/hopmail/bin/python install \
+        --constraint constraints.txt '.[consumer]'
+
+FROM ${PYTHON_IMAGE}
+# Numeric, so that an orchestrator can see that it is not root.
+RUN groupadd --gid 10001 hopmail \
+    && useradd --uid 10001 --gid hopmail --no-create-home --home-dir /var/lib/hopmail \
+        --shell /usr/sbin/nologin hopmail \
+    && install --directory --owner hopmail --group hopmail \
+        /run/hopmail /var/lib/hopmail /var/lib/hopmail/metrics
+COPY --from=build /opt/hopmail /opt/hopmail
+# Written to: TMPDIR, for supervisor's socket and pid file, and the metrics folder. Nothing else.
+ENV PATH=/opt/hopmail/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TMPDIR=/run/hopmail \
+    HOPMAIL_METRICS_DIR=/var/lib/hopmail/metrics \
+    HOPMAIL_PROCESSES=2
+USER 10001:10001
+WORKDIR /var/lib/hopmail
+# Each worker replaces its file every few seconds; this container's host name is part of its name.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 \
+    CMD test "$(find "$HOPMAIL_METRICS_DIR" -name "hopmail-$(hostname)-*.prom" -mmin -1 | wc -l)" \
+        -eq "$HOPMAIL_PROCESSES"
+CMD ["hopmail", "run"]

@@ -1,0 +1,102 @@
+"""The image is pinned, built apart from what runs, and runs without root or a port."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+CONSUMER = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["consumer"]
+
+
+def instructions(keyword: str) -> list[str]:
+    return re.findall(rf"^{keyword}\s+(.+)$", DOCKERFILE, re.MULTILINE)
+
+
+def final_stage() -> str:
+    return DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+
+
+def test_both_stages_start_from_one_pinned_python() -> None:
+    assert instructions("FROM") == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    [base] = instructions("ARG")
+    assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11\.\d+-slim-\w+", base)
+
+
+def test_it_installs_the_versions_that_were_tested() -> None:
+    assert re.search(r"--constraint constraints\.txt +'\.\[consumer\]'", DOCKERFILE)
+
+
+def test_nothing_is_installed_in_the_final_stage() -> None:
+    assert not re.search(r"\b(apt-get|pip)\b", final_stage())
+
+
+def test_it_runs_as_a_numbered_user_that_is_not_root() -> None:
+    [user] = re.findall(r"^USER (\d+):(\d+)$", final_stage(), re.MULTILINE)
+
+    assert "0" not in user
+    assert CONSUMER["tmpfs"] == [f"/run/hopmail:uid={user[0]},gid={user[1]},mode=0700"]
+
+
+def test_what_supervisor_writes_goes_into_the_folder_that_compose_makes_writable() -> None:
+    assert re.search(r"\bTMPDIR=/run/hopmail\b", final_stage())
+
+
+def test_it_runs_the_consumers_under_supervisor_and_opens_no_port() -> None:
+    assert instructions("CMD") == ['["hopmail", "run"]']
+    assert instructions("EXPOSE") == []
+
+
+def test_the_metrics_folder_is_the_one_that_compose_shares() -> None:
+    [shared] = CONSUMER["volumes"]
+
+    assert f"HOPMAIL_METRICS_DIR={shared.removeprefix('metrics:')}" in final_stage()
+
+
+def test_only_named_files_reach_the_build() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    named = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+
+    assert rules[0] == "*"
+    assert all((ROOT / name).exists() for name in named)
+    assert not any(name.startswith(".") for name in named)
+
+
+def is_healthy(metrics: Path, processes: int) -> bool:
+    """Run the image's health check on a folder of metrics."""
+    [check] = re.findall(r"^HEALTHCHECK .*? CMD (.+)$", DOCKERFILE, re.MULTILINE)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOPMAIL_METRICS_DIR": str(metrics),
+        "HOPMAIL_PROCESSES": str(processes),
+    }
+    return subprocess.run(["sh", "-c", check], env=environment, check=False).returncode == 0
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """Return a folder with the fresh files of two workers here and one of another container."""
+    for worker in (f"{socket.gethostname()}-0", f"{socket.gethostname()}-1", "elsewhere-0"):
+        (tmp_path / f"hopmail-{worker}.prom").touch()
+    return tmp_path
+
+
+def test_a_container_is_healthy_while_each_of_its_workers_writes_its_file(metrics: Path) -> None:
+    assert is_healthy(metrics, 2)
+    assert not is_healthy(metrics, 3)
+
+
+def test_a_container_is_unhealthy_once_a_worker_has_not_written_for_a_minute(
+    metrics: Path,
+) -> None:
+    a_minute_ago = time.time() - 61
+    os.utime(metrics / f"hopmail-{socket.gethostname()}-1.prom", (a_minute_ago, a_minute_ago))
+
+    assert not is_healthy(metrics, 2)
