@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from consumer.core.answer import Answer, answer_for_all
 from consumer.core.compose import compose
 from consumer.core.decide import RetryPolicy, decide
 from consumer.core.decode import decode
@@ -18,13 +19,10 @@ from consumer.core.outcome import (
     Crashed,
     InDoubt,
     Outcome,
-    TransactionOutcome,
     Undecodable,
 )
 from consumer.core.trail import Trail, read_trail
 from publisher_lib.routing import TRACE_HEADERS
-
-Answer = tuple[tuple[str, TransactionOutcome], ...]
 
 Transact = Callable[[Composed], Answer | None]
 """Gives each recipient's outcome; None when the transaction was given up before the final dot."""
@@ -126,7 +124,7 @@ def _transact(composed: Composed, transact: Transact) -> Answer | None:
         return transact(composed)
     except Exception as error:  # noqa: BLE001 - a bug in there may have sent it: nobody knows
         outcome = InDoubt(f"our own code raised: {place_of(error)}")
-        return tuple((recipient, outcome) for recipient in composed.envelope.recipients)
+        return answer_for_all(composed.envelope.recipients, outcome)
 
 
 def place_of(error: BaseException | None) -> str:

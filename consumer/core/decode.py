@@ -1,15 +1,11 @@
 """From a delivery to the email it asks for, or to what is wrong with it."""
 
-import re
-from typing import Final
-
 from consumer.core.contract import parse
 from consumer.core.delivery import Properties
 from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.message import Email
+from publisher_lib.message_id import MESSAGE_ID, MESSAGE_ID_RULE
 from publisher_lib.routing import CONTENT_TYPE, TYPE
-
-MESSAGE_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 def decode(properties: Properties, body: bytes) -> Email | Undecodable:
@@ -27,11 +23,7 @@ def _defect_of(properties: Properties) -> Undecodable | None:
             "is missing; set it to a key that is unique to this email and stays when you retry",
         )
     if not MESSAGE_ID.fullmatch(properties.message_id):
-        return _defect(
-            Defect.INVALID,
-            "properties.message_id",
-            "must be 1 to 200 printable ASCII characters without spaces",
-        )
+        return _defect(Defect.INVALID, "properties.message_id", MESSAGE_ID_RULE)
     if properties.type != TYPE:
         given = f"{properties.type[:40]!r}" if properties.type else "missing"
         return _defect(

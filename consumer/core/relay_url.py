@@ -15,7 +15,10 @@ SUBMISSION_PORT: Final = 587
 SUBMISSIONS_PORT: Final = 465
 """Message submission over implicit TLS (RFC 8314 §3.3)."""
 
-LONGEST_TIMEOUT_SECONDS: Final = 3_600.0
+LONGEST_TIMEOUT_SECONDS: Final = 600.0
+"""What RFC 5321 §4.5.3.2.6 asks for the final dot; more, and RabbitMQ's consumer timeout of 30
+minutes could end before a transaction does."""
+
 DATA_TIMEOUT_FACTOR: Final = 5
 """How much longer content may take than a command; RFC 5321 §4.5.3.2 asks for ten times."""
 
@@ -104,7 +107,10 @@ class RelayURL:
             connect_timeout_seconds=_option(options, "connect_timeout", _seconds, default=30.0),
             timeout_seconds=timeout,
             data_timeout_seconds=_option(
-                options, "data_timeout", _seconds, default=DATA_TIMEOUT_FACTOR * timeout
+                options,
+                "data_timeout",
+                _seconds,
+                default=min(DATA_TIMEOUT_FACTOR * timeout, LONGEST_TIMEOUT_SECONDS),
             ),
         )
         if url.cafile is not None and not url.verify:
@@ -163,8 +169,8 @@ def _port(split: SplitResult) -> int:
     except ValueError:
         port = 0
     if port == 0:
-        given = split.netloc.rpartition("@")[2].rpartition(":")[2]
-        raise ValueError(f"the port must be a number from 1 to 65535, given {given!r}")
+        # What stands in its place may be the password of smtp://user:password, its host forgotten.
+        raise ValueError("the port must be a number from 1 to 65535")
     return default if port is None else port
 
 

@@ -31,7 +31,7 @@ def composed(data: dict[str, Any], message_id: str = "m-1") -> bytes:
 
 
 def read(content: bytes) -> EmailMessage:
-    return cast("EmailMessage", message_from_bytes(content, policy=policy.default))
+    return message_from_bytes(content, policy=policy.default)
 
 
 def field(content: bytes, name: str) -> str:

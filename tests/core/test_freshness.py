@@ -13,13 +13,13 @@ SECOND = timedelta(seconds=1)
 
 
 def email(**times: datetime) -> Email:
-    return Email(
-        email_to="ada@example.org",
-        email_from="app@example.org",
-        subject="Hi",
-        message={"text": "Hello"},  # type: ignore[arg-type]  # pydantic builds the model
-        **times,
-    )
+    fields = {
+        "email_to": "ada@example.org",
+        "email_from": "app@example.org",
+        "subject": "Hi",
+        "message": {"text": "Hello"},
+    }
+    return Email.model_validate({**fields, **times})
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from consumer.core.answer import Answer
 from consumer.core.decide import RetryPolicy
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.disposition import Ack, DeadLetter, Reason, Retry
 from consumer.core.envelope import Composed
 from consumer.core.outcome import Accepted, Crashed, InDoubt, Refused, Reply, Stage
 from consumer.core.trail import Trail, trail_headers
-from consumer.worker import Answer, Worker
+from consumer.worker import Worker
 from publisher_lib.routing import Lane
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

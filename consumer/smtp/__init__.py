@@ -1,0 +1,1 @@
+"""The conversation with the relay: sessions, transactions and what their replies mean."""

@@ -1,0 +1,172 @@
+"""Bytes to and from the relay: bounded replies and counted writes, whatever they mean."""
+
+import math
+import re
+import select
+import smtplib
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Final
+
+from consumer.core.outcome import Stage
+from consumer.core.relay_url import RelayURL
+from consumer.smtp.outcome_of import Garbled
+from consumer.smtp.reply import printable
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+RECEIVE_BYTES: Final = 4_096
+LONGEST_REPLY_BYTES: Final = 65_536
+"""RFC 5321 §4.5.3.1.5 allows 512 per line; without a bound a relay could fill the memory."""
+
+LARGEST_WRITE_BYTES: Final = 16_384
+"""One TLS record (RFC 8446 §5.1): the peer can read all of a write, or nothing of it."""
+
+REPLY_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*?))?\r*", re.DOTALL)
+EXCERPT_BYTES: Final = 80
+CLOSED: Final = "the relay closed the connection"
+
+
+class Conversation(smtplib.SMTP):
+    """An `smtplib.SMTP` whose replies are bounded in time and size, and whose writes are counted.
+
+    EHLO and AUTH are the standard library's. Every failure is an OSError; the caller closes.
+    Nothing waits past `deadline`, on the monotonic clock, however many replies are still due.
+    """
+
+    def __init__(self, url: RelayURL) -> None:
+        # A name is given at once: without one the standard library asks the DNS, which may hang.
+        super().__init__(local_hostname=url.helo or "localhost", timeout=url.timeout_seconds)
+        self.url = url
+        self.stage = Stage.CONNECT
+        self.deadline = math.inf
+        self.handed_over = 0
+        """How many bytes of the last `send` the kernel took."""
+        self._received = b""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection; it may have died without a word."""
+        return self.sock is not None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is sent now goes through TLS."""
+        return isinstance(self.sock, ssl.SSLSocket)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the relay has said no more than was read: neither a 421 nor goodbye."""
+        if self.sock is None or self._received:
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
+
+    def dial(self) -> None:
+        """Connect, with the time that the URL allows for it."""
+        address = (self.url.host, self.url.port)
+        self.sock = socket.create_connection(address, self.url.connect_timeout_seconds)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.local_hostname = self.url.helo or _own_name(self.sock)
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Do the TLS handshake.
+
+        Raises Garbled where the relay, or somebody between, has already said more: answered
+        before the handshake, it would pass for the encrypted relay's word (CVE-2011-0411).
+        """
+        if self._received:
+            raise Garbled("there was plaintext after the reply to STARTTLS")
+        plain = self._waiting(time.monotonic() + self.url.timeout_seconds)
+        self.sock = context.wrap_socket(plain, server_hostname=self.url.host)
+        self.ehlo_resp = None
+        self.esmtp_features = {}
+        self.does_esmtp = False
+
+    def send(self, s: "ReadableBuffer | str") -> None:
+        """Write all of `s`, within `timeout` for what is small and `data_timeout` for the rest.
+
+        Raises Garbled where replies precede their commands: they would be taken for others.
+        """
+        self.handed_over = 0
+        if self._received:
+            raise Garbled(f"the relay spoke out of turn: {_excerpt(self._received)}")
+        view = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
+        sock = self._waiting(time.monotonic() + self.url.timeout_seconds)
+        self.handed_over = sock.send(view[:LARGEST_WRITE_BYTES])
+        if self.handed_over < len(view):
+            self._send_rest(view)
+
+    def _send_rest(self, view: memoryview) -> None:
+        until = time.monotonic() + self.url.data_timeout_seconds
+        while self.handed_over < len(view):
+            end = self.handed_over + LARGEST_WRITE_BYTES
+            self.handed_over += self._waiting(until).send(view[self.handed_over : end])
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next reply's code and its lines' texts, joined by LF (RFC 5321 §4.2.1)."""
+        return self.reply_within(self.url.timeout_seconds)
+
+    def reply_within(self, seconds: float) -> tuple[int, bytes]:
+        """Return the next reply, as `getreply`; it must be complete `seconds` from now.
+
+        Raises TimeoutError, ConnectionError at the end of the stream, Garbled for what is no
+        reply.
+        """
+        until, size, code = 0.0, 0, b""
+        texts: list[bytes] = []
+        while True:
+            line, newline, rest = self._received.partition(b"\n")
+            if not newline:
+                until = until or time.monotonic() + seconds
+                self._receive(until, size + len(line))
+                continue
+            self._received = rest
+            found = REPLY_LINE.fullmatch(line)
+            if found is None or found[1] != (code or found[1]):
+                raise Garbled(f"not an SMTP reply: {_excerpt(line)}")
+            code = found[1]
+            size += len(line)
+            texts.append(found[3] or b"")
+            if found[2] != b"-":
+                return int(code), b"\n".join(texts)
+
+    def _receive(self, until: float, size: int) -> None:
+        if size > LONGEST_REPLY_BYTES:
+            raise Garbled("the relay's reply does not end")
+        data = self._waiting(until).recv(RECEIVE_BYTES)
+        if not data:
+            raise ConnectionAbortedError(CLOSED)
+        self._received += data
+
+    def _waiting(self, until: float) -> socket.socket:
+        """Return the socket, its timeout set so that the next operation ends by `until`.
+
+        Raises TimeoutError when that has passed, ConnectionError when there is no connection.
+        """
+        left = min(until, self.deadline) - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self.sock is None:
+            raise ConnectionAbortedError(CLOSED)
+        self.sock.settimeout(left)
+        return self.sock
+
+
+def _own_name(sock: socket.socket) -> str:
+    """Return the name for EHLO: this host's, or where that has no domain, its address.
+
+    RFC 5321 §4.1.4: an address literal serves where there is no meaningful domain name.
+    """
+    name = socket.gethostname()
+    if "." in name and name.isascii():
+        return name
+    address = sock.getsockname()[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def _excerpt(line: bytes) -> str:
+    return printable(line[:EXCERPT_BYTES].decode("ascii", "replace"))

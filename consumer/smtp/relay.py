@@ -1,0 +1,144 @@
+"""The relay: kept sessions with limits, what was learnt about it, and a probe."""
+
+import logging
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from consumer.core.answer import Answer, answer_for_all
+from consumer.core.envelope import Envelope
+from consumer.core.relay_url import RelayURL
+from consumer.smtp.opening import NotOpened, open_session, tls_context
+from consumer.smtp.probe import Report, probe
+from consumer.smtp.session import BeforeDot, OutOfStep, Session, StaleSession
+
+log = logging.getLogger(__name__)
+
+LONGEST_BEFORE_DOT_SECONDS: Final = 300.0
+"""For everything up to the final dot, opening included: replies that each come just in time add
+up, to 100 minutes with 100 recipients. With the wait for the dot's reply, at most `data_timeout`,
+a transaction ends well before RabbitMQ's consumer timeout of 30 minutes takes the delivery away.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a session is kept, and for how many transactions.
+
+    Relays drop idle clients and some count mails; a session given up in time costs one QUIT.
+    """
+
+    age_seconds: float = 600.0
+    idle_seconds: float = 20.0
+    transactions: int = 1000
+    unchecked_seconds: float = 1.0
+    """Idle for longer, a session is looked at before it is used again."""
+
+
+class Relay:
+    """One relay, shared by all threads."""
+
+    def __init__(self, url: RelayURL, limits: Limits | None = None) -> None:
+        self.url = url
+        self.limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._pipelining = True
+        self._context: ssl.SSLContext | None = None
+
+    def transactor(self) -> "Transactor":
+        """Return a transactor; each thread needs its own."""
+        return Transactor(self)
+
+    def open(self, deadline: float) -> Session:
+        """Open a session that does not wait past `deadline`. Raises NotOpened. Thread-safe."""
+        try:
+            return open_session(
+                self.url, self._tls_context, pipelining=self._pipelining, deadline=deadline
+            )
+        except NotOpened:
+            # The next one reads the CA certificates anew: they may be what was mended.
+            self._context = None
+            raise
+
+    def probe(self) -> Report:
+        """Connect, log in, NOOP and leave, without a mail; report each step."""
+        return probe(self.url, self.open)
+
+    def do_without_pipelining(self) -> None:
+        """Pipeline no more in sessions opened from now on. Thread-safe."""
+        with self._lock:
+            if not self._pipelining:
+                return
+            self._pipelining = False
+        log.warning("relay out of step, pipelining off", extra={"relay": str(self.url)})
+
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                self._context = tls_context(self.url)
+            return self._context
+
+
+class Transactor:
+    """Transactions one after the other, over a session that is kept while it serves."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._session: Session | None = None
+        self._opened_seconds = 0.0
+        self._used_seconds = 0.0
+
+    def transact(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Answer:
+        """Hand one mail to the relay and return what became of each recipient.
+
+        `content` is RFC 5322 with CRLF line ends. `before_dot` is asked just before the write
+        that holds the final dot; where it says no, raises GivenBack: surely not sent.
+        """
+        patience = min(LONGEST_BEFORE_DOT_SECONDS, self._relay.url.data_timeout_seconds)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self._ready(deadline).transact(envelope, content, before_dot)
+            except NotOpened as failure:
+                return answer_for_all(envelope.recipients, failure.trouble)
+            except StaleSession:
+                # The next session is fresh, and a fresh one is never stale.
+                continue
+            except OutOfStep:
+                # Neither is it out of step where nothing is pipelined.
+                self._relay.do_without_pipelining()
+            finally:
+                self._used_seconds = time.monotonic()
+
+    def close_if_idle(self) -> None:
+        """Leave the relay when the session has had nothing to do for long, or has ended."""
+        if self._session is not None and not self._serves(self._session):
+            self.close()
+
+    def close(self) -> None:
+        """Leave the relay, if there is a session; another transaction opens a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.leave()
+
+    def _ready(self, deadline: float) -> Session:
+        """Return the kept session where it still serves, else a fresh one. Raises NotOpened."""
+        self.close_if_idle()
+        if self._session is None:
+            self._session = self._relay.open(deadline)
+            self._opened_seconds = time.monotonic()
+        self._session.deadline = deadline
+        return self._session
+
+    def _serves(self, session: Session) -> bool:
+        limits, now = self._relay.limits, time.monotonic()
+        idle_seconds = now - self._used_seconds
+        return (
+            session.is_open
+            and now - self._opened_seconds < limits.age_seconds
+            and session.transactions < limits.transactions
+            and idle_seconds < limits.idle_seconds
+            and (idle_seconds < limits.unchecked_seconds or session.is_quiet)
+        )
