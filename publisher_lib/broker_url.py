@@ -1,0 +1,87 @@
+"""Which brokers a URL names, and why one could not be reached, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pika
+from pika import exceptions
+
+HEARTBEAT_SECONDS: Final = 20
+SOCKET_TIMEOUT_SECONDS: Final = 5
+STACK_TIMEOUT_SECONDS: Final = 10
+
+ACCEPTED: Final = (
+    "a broker URL is amqp://login:password@host:5672/vhost, or amqps:// for TLS with the "
+    "certificate verified; several are separated by commas; special characters in a part are "
+    "percent-encoded"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerURL:
+    """One broker: `settings` are pika's connection parameters. Its text has no password."""
+
+    scheme: str
+    login: str
+    address: str
+    vhost: str
+    settings: Any
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.login}@{self.address}/{self.vhost.removeprefix('/')}"
+
+
+def read_urls(urls: str | Sequence[str], name: str) -> tuple[BrokerURL, ...]:
+    """Read one or several URLs; `name` is shown in the broker's list of connections.
+
+    Raises ValueError, without the URL (it holds a password), when one is no broker's.
+    """
+    listed = urls.split(",") if isinstance(urls, str) else urls
+    found = tuple(_read(url.strip(), name) for url in listed)
+    if not found:
+        raise ValueError(f"no broker URL is given; {ACCEPTED}")
+    return found
+
+
+def _read(url: str, name: str) -> BrokerURL:
+    scheme = url.partition("://")[0]
+    if scheme not in {"amqp", "amqps"}:
+        raise ValueError(ACCEPTED)
+    try:
+        settings = pika.URLParameters(url)
+        login = str(settings.credentials.username)
+    except Exception:  # noqa: BLE001 - pika raises what its parsers raise, quoting parts of the URL
+        raise ValueError(ACCEPTED) from None
+    if "heartbeat=" not in urlsplit(url).query:
+        settings.heartbeat = HEARTBEAT_SECONDS
+    settings.connection_attempts = 1
+    settings.socket_timeout = SOCKET_TIMEOUT_SECONDS
+    settings.stack_timeout = STACK_TIMEOUT_SECONDS
+    settings.client_properties = {"connection_name": name, "product": "Hopmail"}
+    address = f"{settings.host}:{settings.port}"
+    return BrokerURL(scheme, login, address, settings.virtual_host, settings)
+
+
+def explain(error: BaseException) -> str:
+    """Say in words why a connection or channel failed or ended."""
+    cause = _root_cause(error)
+    match cause:
+        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
+            return "the broker refused the login (wrong user or password)"
+        case exceptions.ProbableAccessDeniedError():
+            return "the login may not use this virtual host, or there is no such host"
+        case exceptions.ConnectionClosed() | exceptions.ChannelClosed():
+            return f"{cause.reply_code} {cause.reply_text}"
+        case _:
+            return str(cause) or type(cause).__name__
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Unwrap pika's nested connection errors down to the one that says something."""
+    inner = getattr(error, "exception", None) or next(iter(error.args), None)
+    if isinstance(inner, BaseException):
+        return _root_cause(inner)
+    attempts = getattr(error, "exceptions", None)
+    return _root_cause(attempts[-1]) if attempts else error

@@ -1,0 +1,104 @@
+"""The parts that need no broker: URLs, message ids, errors, explanations."""
+
+import pickle
+import time
+import uuid
+
+import pytest
+from pika import exceptions
+
+from publisher_lib import InvalidEmail, PublishManyFailed, Receipt, Unroutable
+from publisher_lib.broker_url import explain, read_urls
+from publisher_lib.message_id import MESSAGE_ID, new_message_id
+from publisher_lib.window import Window
+
+
+def test_urls_are_read_from_a_list_or_a_text_with_commas() -> None:
+    one, two = read_urls("amqp://a:pw@h/%2F, amqps://a:p%2Cw@[::1]:7/mail?heartbeat=5", "app")
+
+    assert str(one) == "amqp://a@h:5672/"
+    assert str(two) == "amqps://a@::1:7/mail"
+    assert (one.settings.heartbeat, two.settings.heartbeat) == (20, 5)
+    assert two.settings.credentials.password == "p,w"
+    assert two.settings.ssl_options.context.check_hostname
+    assert two.settings.client_properties["connection_name"] == "app"
+    assert list(read_urls(["amqp://a:pw@h"], "app")) == [
+        one.__class__("amqp", "a", "h:5672", "/", read_urls("amqp://a:pw@h", "app")[0].settings)
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost",
+        "http://a:secret@h",
+        "amqp://a:secret@h:port/",
+        "amqp://a@h/",
+        "amqp://a:secret@h/?colour=secret",
+        "amqp://a:secret@h/?client_properties=secret(",
+        [],
+    ],
+)
+def test_what_is_no_broker_url_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="amqp://login:password@host:5672/vhost") as error:
+        read_urls(url, "app")
+
+    assert "secret" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (exceptions.ProbableAuthenticationError(), "refused the login"),
+        (exceptions.ProbableAccessDeniedError(), "virtual host"),
+        (exceptions.ChannelClosedByBroker(404, "NOT_FOUND"), "404 NOT_FOUND"),
+        (exceptions.AMQPConnectionError(exceptions.AMQPError(OSError(1, "no"))), "no"),
+        (exceptions.StreamLostError(), "StreamLostError"),
+    ],
+)
+def test_errors_are_explained_in_words(error: Exception, words: str) -> None:
+    assert words in explain(error)
+
+
+def test_message_ids_are_of_version_7_and_of_the_present() -> None:
+    before_ms = time.time_ns() // 1_000_000
+    made = [new_message_id() for _ in range(1_000)]
+    after_ms = time.time_ns() // 1_000_000
+
+    assert len(set(made)) == 1_000
+    for message_id in made:
+        parsed = uuid.UUID(message_id)
+        assert parsed.version == 7
+        assert parsed.variant == uuid.RFC_4122
+        assert before_ms <= parsed.int >> 80 <= after_ms
+        assert MESSAGE_ID.fullmatch(message_id)
+
+
+def test_errors_travel_between_processes() -> None:
+    invalid = InvalidEmail([("/subject", "is required"), ("", "is no object")], "m-1")
+    many = PublishManyFailed({0: Receipt("a")}, {1: Unroutable("no queue", "b")})
+
+    for error in (invalid, many, many.failures[1]):
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        assert str(copy) == str(error)
+        assert copy.message_id == error.message_id
+    assert invalid.violations == (("/subject", "is required"), ("", "is no object"))
+    assert "  /subject: is required" in str(invalid)
+
+
+def test_a_window_bounds_messages_and_bytes_but_lets_a_large_one_go_alone() -> None:
+    window = Window(2, 10)
+    now = time.monotonic()
+
+    assert window.enter(100, now)
+    assert not window.enter(1, now)
+    window.leave(100)
+    assert window.enter(5, now)
+    assert not window.enter(6, now)
+    assert window.enter(5, now)
+    assert not window.enter(0, now)
+    window.squeeze_in(1)
+    window.close()
+    assert not window.enter(0, now)
