@@ -3,14 +3,16 @@
 import logging
 import random
 import threading
+from itertools import cycle
 from typing import Final
 
 from consumer.amqp import declare, tolerant
-from consumer.amqp.connection import BrokerUnavailable, forever
+from consumer.amqp.connection import BrokerUnavailable
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.link import Link
 from consumer.core.delivery import Delivery
 from consumer.core.topology import Topology
+from publisher_lib.broker_url import read_urls
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +91,11 @@ class Consumer:
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        for settings in forever(self._urls, "hopmail consumer"):
-            if self._serve(settings):
+        for broker in cycle(read_urls(self._urls, "hopmail consumer")):
+            if self._serve(broker.settings):
                 pause = FIRST_PAUSE_SECONDS
+            if self.mismatch is not None:
+                return
             if self._closing.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, no secret
                 return
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pika
 
-from consumer.amqp.connection import explain
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.topology import lane_queue
+from publisher_lib.broker_url import explain
 from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)

@@ -5,14 +5,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import pika
-from publisher_lib.confirms import ConfirmedPublisher
 
 from consumer.amqp.consume import Consumer
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
+from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.routing import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,7 @@ class Settler:
                 delivery.body,
                 None,
             )
-            confirm.add_done_callback(
-                lambda done, followup=followup: self._answered(settlement, followup, done)
-            )
+            confirm.add_done_callback(partial(self._answered, settlement, followup))
 
     def _answered(self, settlement: _Settlement, followup: Followup, done: Future[None]) -> None:
         error = done.exception()

@@ -45,6 +45,13 @@ def consuming(vhost: VirtualHost, prefetch: int = 10) -> Iterator[Consuming]:
         assert running.consumer.close(SOON_SECONDS)
 
 
+def lose_connection(vhost: VirtualHost, running: Consuming) -> None:
+    """Have the broker end the connection, and wait until there is another."""
+    vhost.close_connections()
+    wait_until(lambda: not running.consumer.is_connected, what="the loss")
+    wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a new connection")
+
+
 def test_what_is_acked_is_gone_and_the_rest_is_requeued_at_the_end(vhost: VirtualHost) -> None:
     with consuming(vhost) as running:
         for body in (b"1", b"2", b"3"):
@@ -103,7 +110,7 @@ def test_after_a_lost_connection_old_tags_ack_nothing_and_everything_comes_again
         old = running.take()
         wait_until(lambda: len(running.inbox) == 1, what="the second delivery")
 
-        vhost.close_connections()
+        lose_connection(vhost, running)
         again = [running.take(), running.take()]
         running.consumer.ack(old)
 
@@ -123,8 +130,7 @@ def test_what_waited_in_the_inbox_of_a_lost_connection_is_not_handed_out_twice(
         vhost.publish_raw(b"1")
         wait_until(lambda: len(running.inbox) == 1, what="a delivery")
 
-        vhost.close_connections()
-        wait_until(lambda: not running.consumer.is_connected, what="the loss is noticed")
+        lose_connection(vhost, running)
         delivery = running.take()
 
         assert running.consumer.is_current(delivery)
@@ -133,6 +139,8 @@ def test_what_waited_in_the_inbox_of_a_lost_connection_is_not_handed_out_twice(
 
 def test_a_queue_deleted_under_the_consumer_is_made_again_and_consumed(vhost: VirtualHost) -> None:
     with consuming(vhost) as running:
+        vhost.publish_raw(b"before", lane=Lane.BULK)
+        before = running.take()
         with vhost.channel() as channel:
             channel.queue_delete(QUEUE)
         wait_until(lambda: exists(vhost, QUEUE), SOON_SECONDS, "the queue again")
@@ -140,6 +148,7 @@ def test_a_queue_deleted_under_the_consumer_is_made_again_and_consumed(vhost: Vi
         vhost.publish_raw(b"after")
 
         assert running.take().body == b"after"
+        assert running.consumer.is_current(before), "the other lane did not notice"
 
 
 def exists(vhost: VirtualHost, queue: str) -> bool:
@@ -151,7 +160,7 @@ def test_holding_stops_deliveries_until_everybody_has_released(vhost: VirtualHos
     with consuming(vhost) as running:
         running.consumer.hold("relay")
         running.consumer.hold("full")
-        wait_until(lambda: consumers_of(vhost) == 0, what="the consumer's cancel")
+        wait_until(lambda: vhost.consumers_of(QUEUE) == 0, what="the consumer's cancel")
         vhost.publish_raw(b"1")
 
         running.consumer.release("relay")
@@ -161,20 +170,13 @@ def test_holding_stops_deliveries_until_everybody_has_released(vhost: VirtualHos
         assert running.take().body == b"1"
 
 
-def consumers_of(vhost: VirtualHost) -> int:
-    with vhost.channel() as channel:
-        return int(channel.queue_declare(QUEUE, passive=True).method.consumer_count)
-
-
 def test_a_hold_outlives_a_reconnect(vhost: VirtualHost) -> None:
     with consuming(vhost) as running:
         running.consumer.hold("relay")
-        wait_until(lambda: consumers_of(vhost) == 0, what="the consumer's cancel")
+        wait_until(lambda: vhost.consumers_of(QUEUE) == 0, what="the consumer's cancel")
         vhost.publish_raw(b"1")
 
-        vhost.close_connections()
-        wait_until(lambda: not running.consumer.is_connected, what="the loss")
-        wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a new connection")
+        lose_connection(vhost, running)
         assert running.inbox.take(0, 0.3) is None
         running.consumer.release("relay")
 
@@ -209,9 +211,9 @@ def test_headers_that_cannot_be_decoded_cost_only_their_own_message(
         assert even.properties.undecodable == ""
 
 
-def test_an_error_in_the_io_loop_gives_everything_back_at_once(vhost: VirtualHost) -> None:
-    def explode(_delivery: Delivery) -> None:
-        raise ZeroDivisionError
+def test_an_error_in_handling_a_delivery_gives_everything_back_at_once(vhost: VirtualHost) -> None:
+    def explode(delivery: Delivery) -> None:
+        raise ZeroDivisionError(delivery.tag)
 
     inbox = Inbox(sessions=1)
     consumer = Consumer((vhost.url,), topology(LADDER), 10, inbox)
@@ -229,6 +231,20 @@ def test_an_error_in_the_io_loop_gives_everything_back_at_once(vhost: VirtualHos
     assert delivery.redelivered
     assert consumer.close(SOON_SECONDS)
     assert not any(thread.name == "amqp" for thread in threading.enumerate())
+
+
+def test_an_error_in_a_callback_gives_everything_back_at_once(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        vhost.publish_raw(b"1")
+        first = running.take()
+        link = running.consumer._link
+        assert link is not None
+
+        link.call(lambda: [].pop())
+
+        again = running.take()
+        assert (again.body, again.redelivered) == (b"1", True)
+        assert again.generation > first.generation
 
 
 def test_a_topology_of_another_shape_ends_consuming_with_its_reason(vhost: VirtualHost) -> None:

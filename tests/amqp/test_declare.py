@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from consumer.amqp import declare
-from consumer.amqp.connection import BrokerUnavailable, explain, login_of
+from consumer.amqp.connection import BrokerUnavailable
 from consumer.core.topology import Topology, topology
 from tests.support.broker import LADDER, Broker, VirtualHost
 from tests.support.smtp_sink import free_port
@@ -138,12 +138,3 @@ def test_each_step_of_the_ladder_has_a_queue_per_lane() -> None:
         "email.bulk.retry.30s.v1",
         "email.bulk.retry.4h.v1",
     } < names
-
-
-def test_login_of_a_url_without_one_is_rabbitmqs_default() -> None:
-    assert login_of("amqp://localhost/") == "guest"
-    assert login_of("amqp://app:x@localhost/") == "app"
-
-
-def test_an_error_without_words_is_named_by_its_type() -> None:
-    assert explain(OSError()) == "OSError"

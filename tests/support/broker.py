@@ -142,6 +142,11 @@ class VirtualHost:
         with self.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).method.message_count)
 
+    def consumers_of(self, queue: str) -> int:
+        """Return how many consumers a queue has."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.consumer_count)
+
     def wait_for_depth(self, queue: str, depth: int, seconds: float = 15.0) -> None:
         """Wait until exactly `depth` messages are ready in a queue."""
         wait_until(lambda: self.queue_depth(queue) == depth, seconds, f"{depth} in {queue}")
@@ -155,6 +160,11 @@ class VirtualHost:
         """Return how many messages are delivered and not acked; a second or so behind."""
         found = self.broker.request("GET", f"queues/{self._path}/{quote(queue, safe='')}")
         return int(found.get("messages_unacknowledged", 0))
+
+    def unsettled(self, queue: str) -> int:
+        """Return how many messages a queue has, ready or delivered; a second or so behind."""
+        found = self.broker.request("GET", f"queues/{self._path}/{quote(queue, safe='')}")
+        return int(found.get("messages", 0))
 
     def publish_raw(
         self,
@@ -201,6 +211,23 @@ class VirtualHost:
             found += self.take_all(DEAD_QUEUE)
             time.sleep(0.02)
         return found
+
+    def set_policy(self, name: str, pattern: str, definition: dict[str, Any]) -> None:
+        """Set a policy for the queues whose name matches, and wait until it holds."""
+        self.broker.request(
+            "PUT",
+            f"policies/{self._path}/{name}",
+            {"pattern": pattern, "definition": definition, "apply-to": "queues"},
+        )
+        wait_until(lambda: self._policies() == {name}, what=f"the policy {name}")
+
+    def delete_policy(self, name: str) -> None:
+        """Remove a policy."""
+        self.broker.request("DELETE", f"policies/{self._path}/{name}")
+
+    def _policies(self) -> set[str]:
+        queues = self.broker.request("GET", f"queues/{self._path}?columns=name,policy")
+        return {queue["policy"] for queue in queues if queue.get("policy")}
 
     def close_connections(self, seconds: float = 15.0) -> None:
         """Have the broker close every connection to this virtual host; there must be one."""

@@ -1,0 +1,202 @@
+"""The daemon: threads, signals and the order in which they start and stop."""
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Final
+
+from consumer.amqp.consume import Consumer
+from consumer.amqp.inbox import Inbox
+from consumer.amqp.settle import Settler
+from consumer.core.answer import Answer
+from consumer.core.delivery import Delivery
+from consumer.core.disposition import Pause
+from consumer.core.envelope import Composed
+from consumer.core.exit_code import ExitCode
+from consumer.core.handled import Handled
+from consumer.core.outcome import Unreachable
+from consumer.smtp.breaker import Breaker
+from consumer.smtp.relay import Relay, Transactor
+from consumer.smtp.session import GivenBack
+from consumer.worker import Worker, place_of
+from publisher_lib.confirms import ConfirmedPublisher
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS: Final = 1.0
+TAKE_SECONDS: Final = 5.0
+LONGEST_HOLD_SECONDS: Final = 10 * 60.0
+"""With the 15 minutes a transaction may take it stays below RabbitMQ's consumer timeout of 30."""
+
+LAST_WORD_SECONDS: Final = 5.0
+"""Kept of the grace time for the replies to final dots."""
+
+LEAVE_SECONDS: Final = 2.0
+"""Kept of the grace time for the last acks and the goodbyes to the broker."""
+
+RELAY_HOLD: Final = "relay"
+STOPPING_HOLD: Final = "stopping"
+FULL_HOLD: Final = "full"
+
+
+class Daemon:
+    """One consumer process: an I/O thread for the broker, and a thread per SMTP session."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        consumer: Consumer,
+        publisher: ConfirmedPublisher,
+        settler: Settler,
+        relay: Relay,
+        breaker: Breaker,
+        worker: Worker,
+        sessions: int,
+        record: Callable[[Handled], None],
+        heartbeat: Callable[[], None],
+    ) -> None:
+        self._inbox = inbox
+        self._consumer = consumer
+        self._publisher = publisher
+        self._settler = settler
+        self._relay = relay
+        self._breaker = breaker
+        self._worker = worker
+        self._record = record
+        self._heartbeat = heartbeat
+        self._stop = threading.Event()
+        self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._exit_code = ExitCode.OK
+        self._last_dot_seconds = float("inf")
+        self._threads = [
+            threading.Thread(target=self._serve, args=(n,), name=f"smtp-{n}", daemon=True)
+            for n in range(sessions)
+        ]
+
+    def run(self, grace_seconds: float) -> ExitCode:
+        """Serve until SIGTERM or SIGINT, then stop within `grace_seconds`; return the exit code.
+
+        What the relay has begun to take is finished, the rest goes back to the broker. A second
+        signal exits at once. `CONFIG`: the broker's topology is of another shape.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        threading.excepthook = self._on_thread_died
+        self._breaker.on_change(self._breaker_changed)
+        self._consumer.start()
+        for thread in self._threads:
+            thread.start()
+        while not self._stop.is_set():
+            self._keep_house()
+            with suppress(queue.Empty):
+                self._stops.get(timeout=HOUSEKEEPING_SECONDS)
+                self._stop.set()
+        self._shut_down(grace_seconds)
+        return self._exit_code
+
+    def _keep_house(self) -> None:
+        self._heartbeat()
+        self._return_long_held()
+        if self._consumer.mismatch is not None:
+            self._exit_code = ExitCode.CONFIG
+            self._stops.put("topology")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set() or not self._stops.empty():
+            os._exit(128 + number)
+        # Setting an event could deadlock: the handler may interrupt its very wait.
+        self._stops.put(f"signal {number}")
+
+    def _on_thread_died(self, died: threading.ExceptHookArgs) -> None:
+        name = died.thread.name if died.thread is not None else "unknown"
+        # Where it happened, never the exception's text: that may hold a body.
+        log.critical("thread died", extra={"thread_name": name, "detail": place_of(died.exc_value)})
+        self._exit_code = ExitCode.SOFTWARE
+        self._stops.put("thread died")
+
+    def _shut_down(self, grace_seconds: float) -> None:
+        deadline = time.monotonic() + max(0.0, grace_seconds - LEAVE_SECONDS)
+        self._last_dot_seconds = deadline - min(LAST_WORD_SECONDS, grace_seconds / 2)
+
+        def left() -> float:
+            return max(0.0, deadline - time.monotonic())
+
+        log.info("stopping")
+        self._consumer.hold(STOPPING_HOLD)
+        self._inbox.close()
+        for thread in self._threads:
+            thread.join(left())
+        in_time = self._settler.wait_idle(left()) and not any(
+            thread.is_alive() for thread in self._threads
+        )
+        in_time = self._consumer.close(LEAVE_SECONDS / 2) and in_time
+        self._publisher.close(LEAVE_SECONDS / 2)
+        self._breaker.stop()
+        if in_time:
+            log.info("stopped")
+        else:
+            log.warning("stopped", extra={"detail": "work was unfinished: it is delivered again"})
+
+    def _breaker_changed(self) -> None:
+        if self._breaker.is_open:
+            self._consumer.hold(RELAY_HOLD)
+        else:
+            self._consumer.release(RELAY_HOLD)
+
+    def _return_long_held(self) -> None:
+        for delivery in self._inbox.take_older_than(time.monotonic() - LONGEST_HOLD_SECONDS):
+            if not self._consumer.is_current(delivery):
+                continue
+            followup = self._worker.back_to_lane(delivery)
+            self._settler.settle(delivery, (followup,), lambda: None)
+
+    def _serve(self, session: int) -> None:
+        transactor = self._relay.transactor()
+        while self._breaker.wait_until_closed(self._stop):
+            delivery = self._inbox.take(session, TAKE_SECONDS)
+            if self._stop.is_set():
+                break
+            if delivery is None:
+                transactor.close_if_idle()
+            elif self._breaker.is_open:
+                self._inbox.put_back(delivery)
+            elif self._consumer.is_current(delivery):
+                self._handle(delivery, transactor)
+        transactor.close()
+
+    def _handle(self, delivery: Delivery, transactor: Transactor) -> None:
+        def before_dot() -> bool:
+            in_time = time.monotonic() < self._last_dot_seconds
+            return in_time and self._consumer.is_current(delivery)
+
+        def transact(composed: Composed) -> Answer | None:
+            try:
+                return transactor.transact(composed.envelope, composed.content, before_dot)
+            except GivenBack:
+                return None
+
+        handled = self._worker.handle(delivery, transact)
+        if handled is None:
+            return
+        troubles = [
+            verdict.outcome
+            for verdict in handled.verdicts
+            if isinstance(verdict.disposition, Pause) and isinstance(verdict.outcome, Unreachable)
+        ]
+        if troubles:
+            self._pause(delivery, handled, troubles[0])
+        else:
+            self._settler.settle(delivery, handled.followups, lambda: self._record(handled))
+
+    def _pause(self, delivery: Delivery, handled: Handled, trouble: Unreachable) -> None:
+        """Keep the delivery until the relay is back: its trouble says nothing of the message."""
+        self._record(handled)
+        self._breaker.open(trouble)
+        self._inbox.put_back(delivery)

@@ -1,0 +1,160 @@
+"""Publish what must follow, await its confirm, then ack; in doubt, no ack."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pika
+import pytest
+
+from consumer.amqp import settle as settle_module
+from consumer.amqp.consume import Consumer
+from consumer.amqp.inbox import Inbox
+from consumer.amqp.settle import Settler
+from consumer.core.delivery import Delivery
+from consumer.core.handled import Followup
+from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
+from publisher_lib.confirms import ConfirmedPublisher
+from publisher_lib.routing import DEAD_EXCHANGE, RETRY_EXCHANGE, Lane
+from tests.support.broker import LADDER, VirtualHost
+from tests.support.consumer_process import wait_until
+
+QUEUE = lane_queue(Lane.TRANSACTIONAL)
+SOON_SECONDS = 10.0
+DEAD = Followup(DEAD_EXCHANGE, "dead", {"x-hopmail-reason": "invalid"})
+RETRY = Followup(RETRY_EXCHANGE, "transactional.2s", {"x-hopmail-attempt": 2})
+
+
+class Settling:
+    """A consumer, a settler and one delivery."""
+
+    def __init__(self, vhost: VirtualHost) -> None:
+        self.inbox = Inbox(sessions=1)
+        self.consumer = Consumer((vhost.url,), topology(LADDER), 10, self.inbox)
+        self.publisher = ConfirmedPublisher((vhost.url,))
+        self.settler = Settler(self.consumer, self.publisher, f"hopmail-{vhost.name}")
+        self.settled = threading.Event()
+
+    def take(self) -> Delivery:
+        found = self.inbox.take(0, SOON_SECONDS)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def settling(vhost: VirtualHost) -> Iterator[Settling]:
+    vhost.declare_topology()
+    running = Settling(vhost)
+    running.consumer.start()
+    try:
+        wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a connection")
+        yield running
+    finally:
+        assert running.consumer.close(SOON_SECONDS)
+        running.publisher.close(1.0)
+
+
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle_module, "AGAIN_SECONDS", 0.2)
+
+
+def test_with_nothing_to_follow_the_delivery_is_acked(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        vhost.publish_raw(b"1")
+        running.settler.settle(running.take(), (), running.settled.set)
+        assert running.settled.is_set()
+
+    assert vhost.queue_depth(QUEUE) == 0
+
+
+def test_every_followup_is_on_the_broker_before_the_ack(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        vhost.publish_raw(b"1", message_id="m-1", app_id="shop", timestamp=1_795_521_600)
+        running.settler.settle(running.take(), (DEAD, RETRY), running.settled.set)
+        assert running.settled.wait(SOON_SECONDS)
+        assert running.settler.wait_idle(SOON_SECONDS)
+
+        (dead,) = vhost.dead_letters(1)
+
+    assert vhost.queue_depth(QUEUE) == 0
+    assert vhost.queue_depth("email.transactional.retry.2s.v1") == 1
+    assert dead.body == b"1"
+    assert dead.headers.items() >= DEAD.headers.items()
+    properties = dead.properties
+    assert (properties.message_id, properties.app_id, properties.timestamp) == (
+        "m-1",
+        "shop",
+        1_795_521_600,
+    )
+    assert properties.user_id == f"hopmail-{vhost.name}"
+    assert properties.delivery_mode == 2
+
+
+def test_while_one_followup_cannot_be_published_nothing_is_acked(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        with vhost.channel() as channel:
+            channel.exchange_delete(DEAD_EXCHANGE)
+        vhost.publish_raw(b"1")
+
+        running.settler.settle(running.take(), (RETRY, DEAD), running.settled.set)
+
+        assert not running.settled.wait(1.0)
+        assert not running.settler.wait_idle(0.1)
+    vhost.wait_for_depth(QUEUE, 1)
+
+
+def test_a_followup_that_was_refused_is_published_again_and_only_that(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        with vhost.channel() as channel:
+            channel.queue_unbind(DEAD_QUEUE, DEAD_EXCHANGE, "dead")
+        vhost.publish_raw(b"1")
+        running.settler.settle(running.take(), (RETRY, DEAD), running.settled.set)
+        assert not running.settled.wait(0.5)
+
+        with vhost.channel() as channel:
+            channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, "dead")
+
+        assert running.settled.wait(SOON_SECONDS)
+        assert len(vhost.take_all(DEAD_QUEUE)) == 1
+        assert vhost.queue_depth("email.transactional.retry.2s.v1") == 1
+    assert vhost.queue_depth(QUEUE) == 0
+
+
+def test_a_full_queue_keeps_the_delivery_until_there_is_room(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        vhost.set_policy("full", f"^{DEAD_QUEUE}$", {"max-length": 1, "overflow": "reject-publish"})
+        fill(vhost)
+        vhost.publish_raw(b"1")
+        running.settler.settle(running.take(), (DEAD,), running.settled.set)
+        assert not running.settled.wait(1.0)
+
+        vhost.delete_policy("full")
+
+        assert running.settled.wait(SOON_SECONDS)
+        assert [dead.body for dead in vhost.take_all(DEAD_QUEUE)].count(b"1") == 1
+    assert vhost.queue_depth(QUEUE) == 0
+
+
+def fill(vhost: VirtualHost) -> None:
+    """Publish to the dead-letter queue until it takes no more; it overshoots its limit a little."""
+    with suppress(pika.exceptions.NackError):
+        while True:
+            vhost.publish_raw(b"filler", exchange=DEAD_EXCHANGE, lane="dead")
+
+
+def test_what_the_broker_took_back_is_left_to_it(vhost: VirtualHost) -> None:
+    with settling(vhost) as running:
+        with vhost.channel() as channel:
+            channel.exchange_delete(DEAD_EXCHANGE)
+        vhost.publish_raw(b"1")
+        delivery = running.take()
+        running.settler.settle(delivery, (DEAD,), running.settled.set)
+
+        running.consumer.hold("test")
+        vhost.close_connections()
+        wait_until(lambda: not running.consumer.is_current(delivery), what="the loss")
+
+        assert running.settler.wait_idle(SOON_SECONDS), "nobody tries for ever"
+        assert not running.settled.is_set()
+    vhost.wait_for_depth(QUEUE, 1)

@@ -1,0 +1,104 @@
+"""README's tables say what the code does."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from consumer.core.decide import RetryPolicy, decide
+from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Retry
+from consumer.core.outcome import (
+    Accepted,
+    Crashed,
+    Defect,
+    Expired,
+    InDoubt,
+    NotDue,
+    Outcome,
+    Refused,
+    Reply,
+    Stage,
+    Undecodable,
+    Unreachable,
+)
+from consumer.settings import settings_table
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+DELAYS = (timedelta(seconds=30), timedelta(minutes=2))
+POLICY = RetryPolicy(DELAYS, timedelta(days=1))
+OLD = timedelta(days=2)
+NEW = timedelta(seconds=1)
+
+TRANSACTION = [stage for stage in Stage if not stage.is_before_mail]
+BEFORE_DOT = [stage for stage in TRANSACTION if stage is not Stage.END_OF_DATA]
+REFUSED_4YZ: list[Outcome] = [Refused(stage, Reply(451)) for stage in TRANSACTION]
+LOST: list[Outcome] = [Unreachable(stage, "lost") for stage in BEFORE_DOT]
+
+
+def verdicts(
+    outcomes: list[Outcome], attempt: int = 1, age: timedelta = NEW, *, hold: bool = False
+) -> set[Disposition]:
+    return {decide(outcome, attempt, age, POLICY, hold_if_uncertain=hold) for outcome in outcomes}
+
+
+ROWS: dict[str, set[Disposition]] = {
+    "the relay answered the final dot with 2yz": verdicts([Accepted(Reply(250))]),
+    "it is no email of the contract": verdicts([Undecodable(defect) for defect in Defect]),
+    "`expires_at` has passed": verdicts([Expired(datetime.now(UTC))]),
+    "`send_at` lies ahead": verdicts([NotDue(timedelta(seconds=40))]),
+    "MAIL, RCPT, DATA or the final dot was refused with 5yz": verdicts(
+        [Refused(stage, Reply(550)) for stage in TRANSACTION]
+    ),
+    "MAIL, RCPT, DATA or the final dot was refused with 4yz": verdicts(REFUSED_4YZ),
+    "the connection ended after MAIL and before the final dot": verdicts(LOST),
+    "the connection ended after the final dot, before the answer": verdicts([InDoubt("lost")]),
+    "the same, with `if_uncertain: hold`": verdicts([InDoubt("lost")], hold=True),
+    "the relay cannot be reached, or refuses the session or the login": verdicts(
+        [Unreachable(stage, "no") for stage in Stage if stage.is_before_mail]
+    ),
+    "the last delay of the ladder is used up": verdicts(
+        [*REFUSED_4YZ, *LOST], attempt=len(DELAYS) + 1
+    ),
+    "it is older than `HOPMAIL_MAX_AGE`": verdicts([*REFUSED_4YZ, *LOST], age=OLD),
+    "our own code failed on it": verdicts([Crashed("bug")]),
+}
+
+
+def in_words(found: set[Disposition]) -> str:
+    if all(isinstance(verdict, DeadLetter) for verdict in found):
+        reasons = {verdict.reason.value for verdict in found if isinstance(verdict, DeadLetter)}
+        if len(reasons) > 1:
+            assert reasons == {defect.value for defect in Defect}
+            return "dead letter `invalid`, or the defect's own reason"
+        return f"dead letter `{reasons.pop()}`"
+    (verdict,) = found
+    match verdict:
+        case Ack():
+            return "acked"
+        case Pause():
+            return "kept, consuming pauses, no attempt spent"
+        case Retry(attempt=1):
+            return "back after a delay, no attempt spent"
+        case _:
+            assert verdict == Retry(DELAYS[0], 2)
+            return "tried again after the next delay"
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading, without its head."""
+    section = re.split(rf"^##+ {re.escape(heading)}$", README, flags=re.MULTILINE)[1]
+    section = re.split(r"^##", section, flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def test_the_failure_table_is_what_decide_decides() -> None:
+    assert dict(table("What becomes of a message")) == {
+        event: in_words(found) for event, found in ROWS.items()
+    }
+
+
+def test_the_settings_table_lists_every_setting() -> None:
+    assert table("Settings") == [
+        [f"`{name}`", f"`{default}`" if default else "", meaning]
+        for name, default, meaning in settings_table()
+    ]
