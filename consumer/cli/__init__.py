@@ -1,0 +1,1 @@
+"""The `hopmail` command's groups, one module each."""

@@ -1,0 +1,74 @@
+"""`hopmail check`: whether settings, broker, topology and relay are as they should be."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from consumer.amqp import declare
+from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.start import settings_or_exit
+from consumer.core.exit_code import ExitCode
+from consumer.core.topology import topology
+from consumer.settings import Settings, mask_urls
+from consumer.smtp.relay import Relay
+
+Line = tuple[bool, str]
+
+
+def check() -> None:
+    """Verify settings, broker login, topology and relay: a line each, with the cure."""
+    settings = settings_or_exit()
+    lines = [(True, "settings: read")]
+    typer.echo(_show(lines[0]))
+    for line in _lines(settings):
+        typer.echo(_show(line))
+        lines.append(line)
+    if not all(good for good, _text in lines):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(line: Line) -> str:
+    good, text = line
+    return f"{'✓' if good else '✗'} {text}"
+
+
+def _lines(settings: Settings) -> Iterator[Line]:
+    yield from _broker(settings)
+    yield from _relay(settings)
+    yield from _metrics(settings.metrics_dir)
+
+
+def _broker(settings: Settings) -> Iterator[Line]:
+    wanted = topology(settings.retry_delays)
+    differences: tuple[declare.Difference, ...] | None = None
+    for url in settings.amqp_urls:
+        try:
+            differences = declare.check((url,), wanted)
+        except BrokerUnavailable as error:
+            yield False, f"broker {error}; check HOPMAIL_AMQP_URL and that RabbitMQ runs there"
+        else:
+            yield True, f"broker {mask_urls(url)}: login accepted"
+    if differences is None:
+        return
+    if not differences:
+        yield True, "topology: every exchange and queue is right"
+    for difference in differences:
+        yield False, f"topology: {difference}"
+
+
+def _relay(settings: Settings) -> Iterator[Line]:
+    report = Relay(settings.relay).probe()
+    for step in report.steps:
+        cure = f"; {step.cure}" if step.cure else ""
+        yield step.ok, f"relay {step.name}: {step.detail}{cure}"
+
+
+def _metrics(directory: Path | None) -> Iterator[Line]:
+    if directory is None:
+        yield True, "metrics: off (HOPMAIL_METRICS_DIR is not set)"
+    elif directory.is_dir() and os.access(directory, os.W_OK):
+        yield True, f"metrics: written to {directory}"
+    else:
+        yield False, f"metrics: {directory} is no folder this user can write to; create it"

@@ -1,0 +1,59 @@
+"""`hopmail run`: the consumer processes under supervisor, in the foreground."""
+
+import os
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from consumer.cli.start import settings_or_exit
+from consumer.ops.metrics import sweep
+from consumer.settings import Settings
+
+PACKAGE: Final = Path(__file__).parents[1]
+CONFIGURATION: Final = "deploy/supervisord.conf"
+
+STOP_SLACK: Final = timedelta(seconds=10)
+"""Past the grace time, before supervisor kills: leaving relay and broker takes a moment too."""
+
+
+def run() -> None:
+    """Keep HOPMAIL_PROCESSES consumer processes running, until SIGTERM.
+
+    Exits 0 after a stop, 78 where the settings are wrong, 1 when no process could be kept up.
+    """
+    settings = settings_or_exit()
+    if settings.metrics_dir is not None:
+        sweep(settings.metrics_dir, settings.processes)
+    folder = tempfile.mkdtemp(prefix="hopmail-")
+    command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]
+    # In this process's place, so that signals reach supervisor itself.
+    os.execve(sys.executable, command, _environment(settings, folder))  # noqa: S606 - our own program
+
+
+def _environment(settings: Settings, folder: str) -> dict[str, str]:
+    """Return what deploy/supervisord.conf expands, and where Python finds this package."""
+    stop_seconds = (settings.grace + STOP_SLACK).total_seconds()
+    path = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
+    return {
+        **os.environ,
+        **_log_format(settings),
+        "PYTHONPATH": os.pathsep.join(path),
+        "SUPERVISE_PYTHON": sys.executable,
+        "SUPERVISE_FOLDER": folder,
+        "SUPERVISE_PROCESSES": str(settings.processes),
+        "SUPERVISE_STOP_SECONDS": f"{stop_seconds:.0f}",
+    }
+
+
+def _log_format(settings: Settings) -> dict[str, str]:
+    # The workers write into pipes; only here can be seen whether a person looks on.
+    human = settings.log_format == "auto" and sys.stdout.isatty()
+    return {"HOPMAIL_LOG_FORMAT": "human"} if human else {}
+
+
+def _configuration() -> Path:
+    """Return the file's place in an installed wheel, or else in a source checkout."""
+    installed = PACKAGE / CONFIGURATION
+    return installed if installed.exists() else PACKAGE.parent / CONFIGURATION

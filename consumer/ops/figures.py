@@ -1,0 +1,128 @@
+"""What is counted and timed of handled deliveries. Labels are closed sets, shown from the start."""
+
+from functools import partial
+from itertools import product
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from consumer.core.disposition import Reason
+from consumer.core.handled import Handled
+from consumer.core.outcome import Reply, Stage
+from consumer.ops.facts import DISPOSITIONS, OUTCOMES, Fact, facts, worst
+from publisher_lib.routing import Lane
+
+LATENCY_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
+"""Seconds; 30 s is the objective and must be an edge."""
+
+HANDLING_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
+
+NONE: Final = "none"
+REFUSALS: Final = {4: "4yz", 5: "5yz"}
+CODE_CLASSES: Final = {2: "2yz", 3: "3yz", **REFUSALS}
+
+RETRIED: Final = ("refused", "unreachable", "in_doubt", "not_due")
+
+
+class Figures:
+    """Counters and histograms in a registry; every series they will ever have is there at once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
+        self._deliveries = counter(
+            "hopmail_deliveries",
+            "Handled deliveries; one whose recipients fared differently counts under the worst.",
+            ("lane", "disposition"),
+        )
+        self._recipients = counter(
+            "hopmail_recipients",
+            "Recipients, by what came of the mail for them.",
+            ("lane", "outcome"),
+        )
+        self._outcomes = counter(
+            "hopmail_outcomes",
+            "Outcomes, by how far the conversation with the relay got and its reply's first digit.",
+            ("outcome", "stage", "code_class"),
+        )
+        self._dead_letters = counter("hopmail_dead_letters", "Dead letters.", ("lane", "reason"))
+        self._retries = counter(
+            "hopmail_retries", "Copies that wait for another attempt.", ("lane", "outcome")
+        )
+        self._latency = Histogram(
+            "hopmail_acceptance_latency_seconds",
+            "From publish to the relay's acceptance.",
+            ("lane",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._handling = Histogram(
+            "hopmail_handling_seconds",
+            "From taking up a delivery to the verdict, its SMTP transaction included.",
+            buckets=HANDLING_BUCKETS,
+            registry=registry,
+        )
+        self._last_acceptance = Gauge(
+            "hopmail_last_acceptance_timestamp_seconds",
+            "When the relay last accepted a mail; 0 before the first.",
+            ("lane",),
+            registry=registry,
+        )
+        self._show_all()
+
+    def record(self, handled: Handled) -> None:
+        """Count a settled delivery."""
+        lane, found = handled.delivery.lane, facts(handled)
+        self._deliveries.labels(lane, worst(found).disposition).inc()
+        self._handling.observe(handled.duration_seconds)
+        for fact, verdict in zip(found, handled.verdicts, strict=True):
+            self._recipients.labels(lane, fact.outcome).inc(len(verdict.recipients))
+            self._count(lane, fact)
+        if handled.latency_seconds is not None:
+            # Clocks of two hosts differ; no mail arrives before it is published.
+            self._latency.labels(lane).observe(max(0.0, handled.latency_seconds))
+            self._last_acceptance.labels(lane).set_to_current_time()
+
+    def _count(self, lane: Lane, fact: Fact) -> None:
+        stage = fact.stage.name if fact.stage else NONE
+        self._outcomes.labels(fact.outcome, stage, _code_class(fact.reply)).inc()
+        if fact.reason is not None:
+            self._dead_letters.labels(lane, fact.reason).inc()
+        if fact.disposition == "retry":
+            self._retries.labels(lane, fact.outcome).inc()
+
+    def _show_all(self) -> None:
+        # `increase()` does not see the event with which a counter first appears.
+        for lane in Lane:
+            self._latency.labels(lane)
+            self._last_acceptance.labels(lane)
+        for metric, labels in (
+            (self._deliveries, product(Lane, DISPOSITIONS)),
+            (self._recipients, product(Lane, OUTCOMES)),
+            (self._dead_letters, product(Lane, Reason)),
+            (self._retries, product(Lane, RETRIED)),
+            (self._outcomes, _possible_outcomes()),
+        ):
+            for values in labels:
+                metric.labels(*values)
+
+
+def _possible_outcomes() -> list[tuple[str, str, str]]:
+    refused = product(
+        ("refused",), (stage.name for stage in Stage if stage >= Stage.MAIL), REFUSALS.values()
+    )
+    unreachable = product(
+        ("unreachable",),
+        (stage.name for stage in Stage if stage < Stage.END_OF_DATA),
+        (NONE, *REFUSALS.values()),
+    )
+    return [
+        ("accepted", Stage.END_OF_DATA.name, "2yz"),
+        ("in_doubt", Stage.END_OF_DATA.name, NONE),
+        *((outcome, NONE, NONE) for outcome in ("not_due", "expired", "undecodable", "crashed")),
+        *refused,
+        *unreachable,
+    ]
+
+
+def _code_class(reply: Reply | None) -> str:
+    return NONE if reply is None else CODE_CLASSES.get(reply.code // 100, NONE)

@@ -1,0 +1,155 @@
+"""The figures of one process, in a file of its own that node_exporter serves."""
+
+import logging
+import platform
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, ProcessCollector
+from prometheus_client.exposition import generate_latest
+
+from consumer.core.handled import Handled
+from consumer.ops.figures import Figures
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS: Final = 5.0
+"""Between writes: three to a usual scrape of 15 s."""
+
+LAST_WRITE_SECONDS: Final = 1.0
+
+READABLE_BY_ALL: Final = 0o644
+"""node_exporter runs as another user."""
+
+
+class Metrics:
+    """Counts what is handled; between `start` and `remove`, in the file too.
+
+    A file that cannot be written is logged and counted; mail goes on.
+    """
+
+    def __init__(self, directory: Path, worker: int) -> None:
+        self._path = _path(directory, worker)
+        self._beside = self._path.with_suffix(".tmp")
+        self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
+        self._figures = Figures(self._registry)
+        self._heartbeat = Gauge(
+            "hopmail_heartbeat_timestamp_seconds",
+            "When the daemon's main loop last turned.",
+            registry=self._registry,
+        )
+        self._write_failures = Counter(
+            "hopmail_metrics_write_failures", "Failed writes of this file.", registry=self._registry
+        )
+        self._is_failing = False
+        _describe_build(self._registry)
+        ProcessCollector(namespace="hopmail", registry=self._registry)
+        self._stop = threading.Event()
+        self._writer = threading.Thread(target=self._write_often, name="metrics", daemon=True)
+
+    def watch(
+        self, *, is_connected: Callable[[], bool], is_breaker_open: Callable[[], bool]
+    ) -> None:
+        """Have the state of broker and relay read at each write."""
+        for name, meaning, read in (
+            ("hopmail_broker_connected", "1 while deliveries can come in.", is_connected),
+            ("hopmail_breaker_open", "1 while the relay is in trouble.", is_breaker_open),
+        ):
+            Gauge(name, meaning, registry=self._registry).set_function(read)
+
+    def start(self) -> None:
+        """Write the file now, and from now on."""
+        self.heartbeat()
+        self._writer.start()
+
+    def record(self, handled: Handled) -> None:
+        """Count a settled delivery. Thread-safe."""
+        self._figures.record(handled)
+
+    def heartbeat(self) -> None:
+        """Note that the daemon's main loop turns."""
+        self._heartbeat.set_to_current_time()
+
+    def write(self) -> None:
+        """Replace the file, in one step for whoever reads it."""
+        try:
+            self._beside.write_bytes(generate_latest(self._registry))
+            self._beside.chmod(READABLE_BY_ALL)
+            self._beside.replace(self._path)
+        except Exception as error:  # noqa: BLE001 - mail goes on, whatever becomes of its figures
+            self._failed(error)
+        else:
+            self._is_failing = False
+
+    def remove(self) -> None:
+        """Stop writing and remove the file: a worker that ended well leaves no figures behind."""
+        self._stop.set()
+        if self._writer.is_alive():
+            self._writer.join(LAST_WRITE_SECONDS)
+        for path in (self._path, self._beside):
+            path.unlink(missing_ok=True)
+
+    def _write_often(self) -> None:
+        self.write()
+        while not self._stop.wait(WRITE_SECONDS):
+            self.write()
+
+    def _failed(self, error: Exception) -> None:
+        self._write_failures.inc()
+        if not self._is_failing:
+            detail = getattr(error, "strerror", None) or type(error).__name__
+            log.warning("metrics not written", extra={"path": str(self._path), "detail": detail})
+        self._is_failing = True
+
+
+def sweep(directory: Path, processes: int) -> None:
+    """Remove the files of this host's workers that are no longer run; they are served for ever."""
+    for path in directory.glob(f"{_prefix()}*"):
+        number = path.stem.rpartition("-")[2]
+        if number.isdecimal() and int(number) >= processes:
+            path.unlink(missing_ok=True)
+
+
+class _Labelled(CollectorRegistry):
+    """Puts the worker on every sample.
+
+    node_exporter serves the files of all workers as one page, where of two equal series one is
+    dropped without a word. `_created` would be a gauge for each counter that nobody reads.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [
+                sample._replace(labels={**sample.labels, "worker": self._worker})
+                for sample in metric.samples
+                if not sample.name.endswith("_created")
+            ]
+            yield metric
+
+
+def _path(directory: Path, worker: int) -> Path:
+    return directory / f"{_prefix()}{worker}.prom"
+
+
+def _prefix() -> str:
+    return f"hopmail-{re.sub(r'[^A-Za-z0-9_.-]', '_', socket.gethostname())}-"
+
+
+def _describe_build(registry: CollectorRegistry) -> None:
+    try:
+        ours = version("hopmail")
+    except PackageNotFoundError:
+        ours = "unreleased"
+    build = Gauge(
+        "hopmail_build_info", "Always 1; what runs here.", ("version", "python"), registry=registry
+    )
+    build.labels(ours, platform.python_version()).set(1)

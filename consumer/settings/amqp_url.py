@@ -1,0 +1,90 @@
+"""Where the broker is, as URLs. Checked here, so that a wrong one never reaches the client."""
+
+import ast
+import re
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+DEFAULT_LOGIN: Final = "guest"
+"""RabbitMQ's own, which it lets in from loopback only."""
+
+SEPARATOR: Final = re.compile(r",\s*(?=amqps?://)", re.IGNORECASE)
+"""A comma may also stand in a password; only one before a scheme parts two URLs."""
+
+NUMBERS: Final = ("heartbeat", "blocked_connection_timeout", "frame_max")
+MAPPINGS: Final = ("ssl_options", "tcp_options")
+PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+EXPECTED: Final = "expected amqp://user:password@host:5672/virtualhost or amqps://…"
+
+
+def read_amqp_urls(text: str) -> tuple[str, ...]:
+    """Read one or several URLs, comma-separated: the nodes of one cluster.
+
+    Raises ValueError, which names the part and never the password.
+    """
+    urls = tuple(url.strip() for url in SEPARATOR.split(text.strip()))
+    for url in urls:
+        _check(url)
+    if len({login_of(url) for url in urls}) > 1:
+        # What is published says by whom, and the broker refuses any login but the connection's.
+        raise ValueError("every URL must name the same user: they are nodes of one cluster")
+    return urls
+
+
+def login_of(url: str) -> str:
+    """Return the login that a URL names."""
+    return unquote(urlsplit(url).username or DEFAULT_LOGIN)
+
+
+def _check(url: str) -> None:
+    if not PRINTABLE.fullmatch(url):
+        raise ValueError(f"must be printable ASCII, the rest percent-encoded; {EXPECTED}")
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        # The parser's own words may quote the password.
+        raise ValueError(f"cannot be read as a URL; {EXPECTED}") from None
+    if split.scheme not in {"amqp", "amqps"}:
+        raise ValueError(f"the scheme must be amqp or amqps; {EXPECTED}")
+    if "@" in f"{split.path}{split.query}{split.fragment}":
+        raise ValueError(
+            "/, ? and # in the user or password must be written %2F, %3F and %23,"
+            " an @ elsewhere %40"
+        )
+    if (split.username is None) != (split.password is None) or split.username == "":
+        raise ValueError("user and password go together: amqp://user:password@host")
+    _check_place(split)
+    _check_options(split.query)
+
+
+def _check_place(split: SplitResult) -> None:
+    if not split.hostname:
+        raise ValueError(f"the host is missing; {EXPECTED}")
+    try:
+        port = split.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("the port must be a number from 1 to 65535")
+    if split.path.count("/") > 1 or split.fragment:
+        raise ValueError("a / in the name of the virtual host must be written %2F, a # %23")
+
+
+def _check_options(query: str) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in NUMBERS:
+            if not (value.isascii() and value.isdecimal()):
+                raise ValueError(f"the option {name} must be a whole number")
+        elif name in MAPPINGS:
+            if not _is_mapping(value):
+                raise ValueError(f"the option {name} must be a Python dictionary: {{'name': …}}")
+        else:
+            known = ", ".join((*NUMBERS, *MAPPINGS))
+            raise ValueError(f"an option is unknown; known are {known}")
+
+
+def _is_mapping(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text), dict)
+    except (ValueError, SyntaxError):
+        return False

@@ -1,0 +1,175 @@
+"""Every setting: its variable, default, bounds and meaning. README's table is held against it."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from consumer.core.relay_url import RelayURL
+from consumer.settings.amqp_url import login_of, read_amqp_urls
+from consumer.settings.mask import mask_urls
+from consumer.settings.read import (
+    duration,
+    one_of,
+    read_folder,
+    read_ladder,
+    read_logins,
+    read_relay,
+    reads,
+    whole_number,
+)
+from consumer.settings.secret_files import SecretFiles
+
+PREFIX: Final = "HOPMAIL_"
+
+MAX_SESSIONS: Final = 100
+"""Per process. Relays allow fewer from one client; each is a thread, with a mail in memory."""
+
+MAX_PROCESSES: Final = 64
+MAX_WORKER: Final = 999
+
+MAX_PREFETCH: Final = 2000
+"""What RabbitMQ 4 caps a quorum queue's prefetch at (https://www.rabbitmq.com/docs/quorum-queues)."""
+
+LEAST_PREFETCH: Final = 32
+PREFETCH_PER_SESSION: Final = 4
+"""A session needs its next mail before the broker has seen the last ack."""
+
+
+def _setting(name: str, meaning: str, default: str | Callable[..., str] | None = None) -> Any:
+    """Declare a setting; its default is text as well, read as if it had been given."""
+    known: dict[str, Any] = {"validation_alias": PREFIX + name, "description": meaning}
+    if callable(default):
+        return Field(default_factory=default, **known)
+    return Field(**known) if default is None else Field(default=default, **known)
+
+
+def _prefetch(found: dict[str, Any]) -> str:
+    return str(max(LEAST_PREFETCH, PREFETCH_PER_SESSION * found["smtp_sessions"]))
+
+
+class Settings(BaseSettings):
+    """The settings, read and within their bounds."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+    )
+
+    amqp_urls: Annotated[tuple[str, ...], reads(read_amqp_urls)] = _setting(
+        "AMQP_URL",
+        "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
+        " several nodes of a cluster comma-separated",
+    )
+    relay: Annotated[RelayURL, reads(read_relay)] = _setting(
+        "SMTP_URL",
+        "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`",
+    )
+    retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
+        "RETRY_DELAYS",
+        "The wait before each further attempt; 1 to 16 ascending steps of at most 7d",
+        "30s,2m,10m,30m,1h,2h,4h",
+    )
+    max_age: Annotated[timedelta, reads(duration(timedelta(minutes=1), timedelta(days=30)))] = (
+        _setting("MAX_AGE", "How long after its publishing a message is still retried", "5d")
+    )
+    smtp_sessions: Annotated[int, reads(whole_number(1, MAX_SESSIONS))] = _setting(
+        "SMTP_SESSIONS", "SMTP sessions per process, 1 to 100; 1 keeps the order", "4"
+    )
+    prefetch: Annotated[int, reads(whole_number(1, MAX_PREFETCH))] = _setting(
+        "PREFETCH",
+        "Messages held per lane and process, 1 to 2000;"
+        f" by default {PREFETCH_PER_SESSION} per session, at least {LEAST_PREFETCH}",
+        _prefetch,
+    )
+    processes: Annotated[int, reads(whole_number(1, MAX_PROCESSES))] = _setting(
+        "PROCESSES", "Consumer processes that `hopmail run` keeps running, 1 to 64", "2"
+    )
+    worker: Annotated[int, reads(whole_number(0, MAX_WORKER))] = _setting(
+        "WORKER", "This process's number on its host; `hopmail run` sets it", "0"
+    )
+    grace: Annotated[timedelta, reads(duration(timedelta(seconds=1), timedelta(minutes=10)))] = (
+        _setting("GRACE", "Time for mails under way to be finished after SIGTERM", "30s")
+    )
+    operator_logins: Annotated[frozenset[str], reads(read_logins)] = _setting(
+        "OPERATOR_LOGINS",
+        "Further broker logins, comma-separated, whose `x-hopmail-*` headers are believed",
+        "",
+    )
+    metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
+        "METRICS_DIR", "Folder for the `.prom` files node_exporter reads; none: no metrics", ""
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        reads(one_of("DEBUG", "INFO", "WARNING", "ERROR")),
+    ] = _setting("LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO")
+    log_format: Annotated[
+        Literal["auto", "json", "human"], reads(one_of("auto", "json", "human"))
+    ] = _setting("LOG_FORMAT", "`json`, `human`, or `auto`: human on a terminal", "auto")
+
+    @property
+    def login(self) -> str:
+        """The consumer's own at the broker; it signs what the consumer publishes."""
+        return login_of(self.amqp_urls[0])
+
+    @property
+    def trusted_logins(self) -> frozenset[str]:
+        """Whose `x-hopmail-*` headers are believed: the consumer's own login and operators'."""
+        return self.operator_logins | {self.login}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read `NAME_FILE` too, first of all: it must see that NAME is given as well."""
+        named = (env_settings, dotenv_settings)
+        given: dict[str, str | None] = {}
+        for source in reversed(named):
+            if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
+                given.update(source.env_vars)
+        return (
+            init_settings,
+            SecretFiles(settings_cls, variables(), given),
+            *named,
+            file_secret_settings,
+        )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, mask_urls(",".join(value)) if name == "amqp_urls" else value
+
+
+def variables() -> tuple[str, ...]:
+    """Return the name of every setting's variable."""
+    return tuple(name for name, _default, _meaning in settings_table())
+
+
+def settings_table() -> tuple[tuple[str, str, str], ...]:
+    """Return each setting's variable, its default as text (empty: none), and its meaning."""
+    return tuple(
+        (
+            str(field.validation_alias),
+            field.default if isinstance(field.default, str) else "",
+            field.description or "",
+        )
+        for field in Settings.model_fields.values()
+    )

@@ -1,0 +1,102 @@
+"""From a setting's text to its value. Every ValueError says what is accepted."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import PlainValidator
+
+from consumer.core.durations import format_duration, parse_duration
+from consumer.core.relay_url import RelayURL
+
+MAX_STEPS: Final = 16
+LONGEST_STEP: Final = timedelta(days=7)
+"""Of the ladder; each step is a queue per lane, and mail a week late helps nobody."""
+
+NEXT_RELAY: Final = re.compile(r",\s*smtps?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Stands for a value that could not be had; `problem` says why."""
+
+    problem: str
+
+
+def reads(read: Callable[[str], object]) -> Any:
+    """Return the validator of a field whose text `read` understands."""
+
+    def validate(given: object) -> object:
+        if isinstance(given, Unusable):
+            raise ValueError(given.problem)  # noqa: TRY004 - the one pydantic makes an error of
+        return read(str(given))
+
+    return PlainValidator(validate)
+
+
+def read_relay(text: str) -> RelayURL:
+    """Read the relay's URL."""
+    if NEXT_RELAY.search(text):
+        raise ValueError("must be one URL; this version sends through one relay")
+    return RelayURL.parse(text)
+
+
+def read_ladder(text: str) -> tuple[timedelta, ...]:
+    """Read the retry delays: `30s,2m,10m`, each longer than the one before."""
+    steps = tuple(parse_duration(step) for step in text.split(","))
+    if len(steps) > MAX_STEPS:
+        raise ValueError(f"has {len(steps)} steps, at most {MAX_STEPS}")
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        raise ValueError("each step must be longer than the one before: 30s,2m,10m")
+    if steps[-1] > LONGEST_STEP:
+        raise ValueError(f"no step may be longer than {format_duration(LONGEST_STEP)}")
+    return steps
+
+
+def read_logins(text: str) -> frozenset[str]:
+    """Read logins, comma-separated."""
+    return frozenset(filter(None, (login.strip() for login in text.split(","))))
+
+
+def read_folder(text: str) -> Path | None:
+    """Read a folder's path; nothing means none."""
+    return Path(text).absolute() if text else None
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return the reader of whole numbers from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def duration(low: timedelta, high: timedelta) -> Callable[[str], timedelta]:
+    """Return the reader of durations from `low` to `high`."""
+
+    def read(text: str) -> timedelta:
+        found = parse_duration(text)
+        if not low <= found <= high:
+            raise ValueError(f"must be from {format_duration(low)} to {format_duration(high)}")
+        return found
+
+    return read
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Return the reader of one of `words`, in whatever case."""
+    known = {word.casefold(): word for word in words}
+
+    def read(text: str) -> str:
+        if text.strip().casefold() not in known:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return known[text.strip().casefold()]
+
+    return read

@@ -1,0 +1,44 @@
+"""Secrets in files: `NAME_FILE` names the file that holds NAME, as container images have it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from consumer.settings.read import Unusable
+
+SUFFIX: Final = "_FILE"
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Gives the contents of the files that `given`, the variables in lower case, points to."""
+
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        variables: tuple[str, ...],
+        given: Mapping[str, str | None],
+    ) -> None:
+        super().__init__(settings_cls)
+        self._variables = variables
+        self._given = given
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: `__call__` gives all values at once."""
+        raise NotImplementedError(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what the files hold, by variable."""
+        paths = {name: self._given.get(f"{name}{SUFFIX}".lower()) for name in self._variables}
+        return {name: self._content(name, Path(path)) for name, path in paths.items() if path}
+
+    def _content(self, name: str, path: Path) -> str | Unusable:
+        if self._given.get(name.lower()):
+            return Unusable(f"is given twice, by {name} and by {name}{SUFFIX}; leave one out")
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            return Unusable(f"cannot be read from {str(path)!r} ({name}{SUFFIX}): {why}")

@@ -1,0 +1,210 @@
+"""`hopmail run`: processes under supervisor, seen from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumer.cli.run import CONFIGURATION
+from tests.cli.command import ROOT, environment
+from tests.cli.supervised import Supervised, is_running, listening, supervised, wait_consuming
+from tests.support.broker import VirtualHost
+from tests.support.consumer_process import wait_until
+from tests.support.smtp_sink import SmtpSink, smtp_sink
+
+BODY = (
+    b'{"email_to": "a@example.org", "email_from": "b@example.org", "subject": "s",'
+    b' "message": {"text": "t"}}'
+)
+TRANSACTIONAL = "email.transactional.v1"
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[SmtpSink]:
+    with smtp_sink(tmp_path / "sink") as found:
+        yield found
+
+
+def run_folders() -> set[Path]:
+    """Return the folders that `hopmail run` made for supervisor and has not removed."""
+    return {path.parent for path in Path(tempfile.gettempdir()).glob("hopmail-*/supervisord.pid")}
+
+
+def test_as_many_workers_as_set_deliver_and_all_end_on_sigterm(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    before = run_folders()
+    settings = {"amqp_url": vhost.url, "smtp_url": sink.url, "retry_delays": "1s,2s"}
+
+    with supervised(tmp_path / "out", **settings, processes=3, metrics_dir=tmp_path) as run:
+        wait_consuming(run, 3)
+        workers = run.workers()
+        vhost.publish_raw(BODY)
+        wait_until(lambda: sink.count() == 1, 15, "a mail")
+        files = {path.name for path in tmp_path.glob("*.prom")}
+        tree = run.tree()
+        code = run.terminate()
+
+        assert set(workers) == {"0", "1", "2"}
+        assert files == {f"hopmail-{socket.gethostname()}-{number}.prom" for number in range(3)}
+        assert code == 0
+        assert not [pid for pid in tree if is_running(pid)]
+        assert {line["worker"] for line in run.events("stopped")} == {0, 1, 2}
+        assert not list(tmp_path.glob("*.prom"))
+        assert before == run_folders()
+
+
+def test_a_killed_worker_is_started_again_under_its_number(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
+        wait_consuming(run, 2)
+        before = run.workers()
+        # Before, supervisor takes it for a failed start.
+        wait_until(lambda: "worker-1 entered RUNNING" in run.text, 30, "worker-1 to be settled")
+
+        os.kill(before["1"], signal.SIGKILL)
+        wait_until(lambda: len(run.events("consuming")) == 3, 30, "a third start")
+        after = run.workers()
+
+        assert (after["0"], set(after)) == (before["0"], {"0", "1"})
+        assert after["1"] != before["1"]
+        assert run.terminate() == 0
+
+
+def test_no_process_of_the_tree_listens_on_the_network(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=1) as run:
+        wait_consuming(run, 1)
+        vhost.publish_raw(BODY)
+        wait_until(lambda: sink.count() == 1, 15, "a mail")
+
+        assert len(run.tree()) == 4
+        assert listening(run.tree()) == []
+
+
+def test_the_look_at_sockets_sees_a_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        assert [address.rpartition(":")[2] for address in listening([os.getpid()])] == [
+            f"{port:04X}"
+        ]
+
+
+def test_the_control_socket_is_the_user_s_alone(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    before = run_folders()
+
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=1) as run:
+        wait_until(lambda: run_folders() - before, 15, "supervisor's folder")
+        (folder,) = run_folders() - before
+        wait_until((folder / "supervisor.sock").exists, 15, "the socket")
+
+        assert folder.stat().st_mode & 0o077 == 0
+        wait_consuming(run, 1)
+        run.terminate()
+
+
+def test_the_files_of_workers_that_are_no_more_are_removed_at_the_start(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    stale = tmp_path / f"hopmail-{socket.gethostname()}-5.prom"
+    stale.touch()
+
+    with supervised(
+        tmp_path / "out",
+        amqp_url=vhost.url,
+        smtp_url=sink.url,
+        processes=1,
+        metrics_dir=tmp_path,
+    ) as run:
+        wait_consuming(run, 1)
+
+        assert not stale.exists()
+        assert run.terminate() == 0
+
+
+def test_it_ends_with_1_when_no_worker_can_be_kept_running(tmp_path: Path) -> None:
+    """Each worker finds wrong settings, as when a secret vanishes after the start."""
+    quick = (ROOT / CONFIGURATION).read_text().replace("startretries=10", "startretries=1")
+    configuration = tmp_path / "supervisord.conf"
+    configuration.write_text(quick)
+    folder = tmp_path / "supervisor"
+    folder.mkdir()
+    variables = environment() | {
+        "SUPERVISE_PYTHON": sys.executable,
+        "SUPERVISE_FOLDER": str(folder),
+        "SUPERVISE_PROCESSES": "2",
+        "SUPERVISE_STOP_SECONDS": "5",
+        "PYTHONPATH": str(ROOT),
+    }
+    found = Supervised(
+        tmp_path / "out", ("-m", "consumer.cli.supervise", str(configuration)), variables
+    )
+
+    try:
+        code = found.wait()
+    finally:
+        found.stop()
+
+    assert code == 1
+    assert "HOPMAIL_AMQP_URL is missing" in found.text
+    assert not folder.exists()
+
+
+def test_the_output_may_be_a_socket_as_systemd_gives_it(vhost: VirtualHost, sink: SmtpSink) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as lines:
+        ours.settimeout(30)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "consumer", "run"],
+            cwd=ROOT,
+            env=environment(amqp_url=vhost.url, smtp_url=sink.url, processes=1),
+            stdout=theirs.fileno(),
+            stderr=theirs.fileno(),
+        )
+        theirs.close()
+        try:
+            assert any(b'"consuming"' in line for line in lines)
+            process.terminate()
+            rest = lines.read()
+        finally:
+            process.terminate()
+            code = process.wait(45)
+
+    assert code == 0
+    assert b'"stopped"' in rest
+
+
+def test_it_runs_from_any_folder_whatever_lies_there(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    """A web app's own module of our package's name must not be taken for it."""
+    (tmp_path / "consumer.py").write_text("raise SystemExit('not me')\n")
+    variables = environment(amqp_url=vhost.url, smtp_url=sink.url, processes=1)
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from consumer.__main__ import main; main()"
+    )
+    found = Supervised(
+        tmp_path / "out",
+        ("-P", "-c", f"import os; os.chdir({str(tmp_path)!r}); {program}", "run"),
+        variables,
+    )
+
+    try:
+        wait_consuming(found, 1)
+        code = found.terminate()
+    finally:
+        found.stop()
+
+    assert code == 0
+    assert "not me" not in found.text

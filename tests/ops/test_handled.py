@@ -1,0 +1,225 @@
+"""The line of a handled delivery: what it tells, and what it must never tell."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from consumer.core.handled import Handled
+from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
+from consumer.ops import logs
+from consumer.ops.handled import log_handled
+from consumer.ops.mask import mask, mask_addresses
+from publisher_lib.routing import Lane
+from tests.ops.deliveries import CC, EMAIL, SECRETS, TO, every_outcome, handled
+from tests.ops.output import Output
+
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
+LATER = Reply(451, "4.7.1", "greylisted")
+NEVER = Reply(550, "5.1.1", "no such user")
+
+
+def line_of(output: Output, record: Handled) -> dict[str, Any]:
+    logs.configure("INFO", "json", 3)
+    log_handled(record)
+    return output.event()
+
+
+def test_an_accepted_delivery_is_told_with_its_times(output: Output) -> None:
+    line = line_of(output, handled(Accepted(Reply(250, "2.0.0", "queued as 4XyZ")), lane=Lane.BULK))
+
+    assert line.pop("timestamp").endswith("Z")
+    assert line.pop("duration_seconds") >= 0
+    assert line == {
+        "level": "INFO",
+        "event": "handled",
+        "logger": "consumer.ops.handled",
+        "worker": 3,
+        "message_id": "m-1",
+        "lane": "bulk",
+        "attempt": 1,
+        "app_id": "shop",
+        "disposition": "ack",
+        "outcome": "accepted",
+        "stage": "END_OF_DATA",
+        "code": 250,
+        "enhanced": "2.0.0",
+        "text": "queued as 4XyZ",
+        "recipients": 2,
+        "to": ["a***@example.org", "g***@example.net"],
+        "latency_seconds": 12.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "level", "told"),
+    [
+        (
+            handled(Refused(Stage.RCPT, LATER)),
+            "WARNING",
+            {"disposition": "retry", "delay_seconds": 30.0, "stage": "RCPT", "code": 451},
+        ),
+        (
+            handled(Refused(Stage.RCPT, NEVER)),
+            "WARNING",
+            {"disposition": "dead_letter", "reason": "refused", "code": 550},
+        ),
+        (
+            handled(Unreachable(Stage.CONNECT, "down")),
+            "INFO",
+            {"disposition": "pause", "text": "down"},
+        ),
+        (
+            handled(InDoubt("lost"), body=EMAIL | {"if_uncertain": "hold"}),
+            "ERROR",
+            {"reason": "in_doubt"},
+        ),
+        (
+            handled(body=EMAIL | {"send_at": "2026-11-24T13:00:00Z"}),
+            "INFO",
+            {"disposition": "retry", "outcome": "not_due"},
+        ),
+        (
+            handled(body=EMAIL | {"expires_at": "2026-11-24T11:00:00Z"}),
+            "WARNING",
+            {"reason": "expired"},
+        ),
+        (
+            handled(body=EMAIL | {"subject": 1, "x": 2}),
+            "WARNING",
+            {"reason": "invalid", "fields": ["subject"]},
+        ),
+        (
+            handled(type="other"),
+            "WARNING",
+            {"reason": "unsupported_type", "fields": ["properties.type"]},
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, Handled) else None,
+)
+def test_the_level_says_how_much_is_amiss(
+    output: Output, record: Handled, level: str, told: dict[str, Any]
+) -> None:
+    line = line_of(output, record)
+
+    assert line["level"] == level
+    assert told == {name: line.get(name) for name in told}
+
+
+def test_recipients_who_fared_differently_are_told_one_by_one_under_the_worst(
+    output: Output,
+) -> None:
+    line = line_of(output, handled(Accepted(Reply(250, "", "ok")), Refused(Stage.RCPT, NEVER)))
+
+    assert (line["disposition"], line["recipients"], line["level"]) == ("dead_letter", 2, "WARNING")
+    assert line["verdicts"] == [
+        {
+            "disposition": "ack",
+            "outcome": "accepted",
+            "stage": "END_OF_DATA",
+            "code": 250,
+            "text": "ok",
+            "recipients": 1,
+        },
+        {
+            "disposition": "dead_letter",
+            "outcome": "refused",
+            "reason": "refused",
+            "stage": "RCPT",
+            "code": 550,
+            "enhanced": "5.1.1",
+            "text": "no such user",
+            "recipients": 1,
+        },
+    ]
+
+
+def test_a_trace_is_told_only_where_it_is_one(output: Output) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    line = line_of(output, handled(Accepted(Reply(250)), headers={"traceparent": trace}))
+
+    assert line["traceparent"] == trace
+
+
+def test_what_is_no_trace_is_not_told(output: Output) -> None:
+    line = line_of(output, handled(Accepted(Reply(250)), headers={"traceparent": "Secretbody"}))
+
+    assert "traceparent" not in line
+
+
+@pytest.mark.parametrize("form", ["json", "human"])
+@pytest.mark.parametrize("record", list(every_outcome()), ids=lambda _record: "")
+def test_no_line_tells_body_subject_address_or_name(
+    output: Output, form: Any, record: Handled
+) -> None:
+    logs.configure("DEBUG", form, 0)
+
+    log_handled(record)
+
+    line = output.line()
+    assert "handled" in line
+    assert not [secret for secret in SECRETS if secret.casefold() in line.casefold()]
+
+
+def test_a_level_that_is_off_costs_nothing(output: Output) -> None:
+    logs.configure("WARNING", "json", 0)
+
+    log_handled(handled(Accepted(Reply(250))))
+
+    assert output.text == ""
+
+
+def test_a_line_names_three_recipients_at_most(output: Output) -> None:
+    many = [f"user{n}@example.org" for n in range(9)]
+    record = handled(body=EMAIL | {"email_to": many, "expires_at": "2026-11-24T11:00:00Z"})
+
+    line = line_of(output, record)
+
+    assert (line["recipients"], line["to"]) == (10, ["u***@example.org"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (TO, "a***@example.org"),
+        ('"secret name"@example.org', "s***@example.org"),
+        ("ü@bücher.example", "ü***@bücher.example"),
+        ("no-domain", "***@no-domain"),
+    ],
+)
+def test_an_address_keeps_its_first_character_and_domain(address: str, expected: str) -> None:
+    assert mask(address) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<{TO}>: no such user",
+        f"user {TO} unknown",
+        f"https://relay.example/?mail=ada.lovelace%40example.org {CC}",
+        '"ada.lovelace"@example.org is unknown',
+        "ada.lovelace: unknown user",
+        "ADA.LOVELACE is over quota",
+        "bounce+ada.lovelace=example.org@relay.example",
+    ],
+)
+def test_a_relay_s_echo_is_masked(text: str) -> None:
+    masked = mask_addresses(text, (TO, CC)).casefold()
+
+    assert "lovelace" not in masked
+    assert "hopper" not in masked
+
+
+def test_other_words_of_the_relay_stay() -> None:
+    text = "4.2.2 mailbox full, try again in 300 s (see https://relay.example/full)"
+
+    assert text == mask_addresses(text, ("me@example.org",))
+
+
+def test_a_handled_line_takes_part_in_the_logging_tree(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    log_handled(handled(Accepted(Reply(250))))
+
+    assert [record.getMessage() for record in caplog.records] == ["handled"]

@@ -1,0 +1,304 @@
+"""The figures of a worker, and the file node_exporter reads them from."""
+
+import logging
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from consumer.core.disposition import Reason
+from consumer.core.handled import Handled
+from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
+from consumer.ops.metrics import Metrics, sweep
+from publisher_lib.routing import Lane
+from tests.ops.deliveries import EMAIL, every_outcome, handled
+from tests.support.consumer_process import wait_until
+
+OK = Reply(250, "2.0.0", "ok")
+HOST = socket.gethostname()
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def path_of(folder: Path, worker: int = 0) -> Path:
+    return folder / f"hopmail-{HOST}-{worker}.prom"
+
+
+def samples(folder: Path, worker: int = 0) -> Samples:
+    found: Samples = {}
+    for family in text_string_to_metric_families(path_of(folder, worker).read_text()):
+        for sample in family.samples:
+            series = (sample.name, frozenset(sample.labels.items()))
+            assert series not in found, f"twice: {series}"
+            found[series] = sample.value
+    return found
+
+
+def value(folder: Path, name: str, **labels: str) -> float:
+    wanted = frozenset({**labels, "worker": f"{HOST}-0"}.items())
+    return samples(folder)[name, wanted]
+
+
+def counted(folder: Path, name: str) -> dict[tuple[str, ...], float]:
+    """Return a family's figures above zero, by their labels' values in the labels' order."""
+    return {
+        tuple(text for label, text in sorted(labels) if label != "worker"): figure
+        for (found, labels), figure in samples(folder).items()
+        if found == name and figure
+    }
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Metrics:
+    return Metrics(tmp_path, 0)
+
+
+def record(metrics: Metrics, *records: Handled) -> None:
+    for one in records:
+        metrics.record(one)
+    metrics.write()
+
+
+def test_figures_equal_what_was_recorded(metrics: Metrics, tmp_path: Path) -> None:
+    record(
+        metrics,
+        handled(Accepted(OK)),
+        handled(Accepted(OK)),
+        handled(Accepted(OK), lane=Lane.BULK),
+        handled(Accepted(OK), Refused(Stage.RCPT, Reply(550))),
+        handled(Refused(Stage.END_OF_DATA, Reply(451))),
+        handled(Unreachable(Stage.CONNECT, "down")),
+        handled(Unreachable(Stage.GREETING, "busy", Reply(421))),
+        handled(InDoubt("lost")),
+        handled(body=b"{", lane=Lane.BULK),
+        handled(body=EMAIL | {"send_at": "2026-11-24T13:00:00Z"}),
+    )
+
+    assert counted(tmp_path, "hopmail_deliveries_total") == {
+        ("ack", "transactional"): 2,
+        ("ack", "bulk"): 1,
+        ("dead_letter", "transactional"): 1,
+        ("dead_letter", "bulk"): 1,
+        ("retry", "transactional"): 3,
+        ("pause", "transactional"): 2,
+    }
+    assert counted(tmp_path, "hopmail_recipients_total") == {
+        ("transactional", "accepted"): 5,
+        ("bulk", "accepted"): 2,
+        ("transactional", "refused"): 3,
+        ("transactional", "unreachable"): 4,
+        ("transactional", "in_doubt"): 2,
+        ("transactional", "not_due"): 2,
+    }
+    assert counted(tmp_path, "hopmail_outcomes_total") == {
+        ("2yz", "accepted", "END_OF_DATA"): 4,
+        ("5yz", "refused", "RCPT"): 1,
+        ("4yz", "refused", "END_OF_DATA"): 1,
+        ("none", "unreachable", "CONNECT"): 1,
+        ("4yz", "unreachable", "GREETING"): 1,
+        ("none", "in_doubt", "END_OF_DATA"): 1,
+        ("none", "undecodable", "none"): 1,
+        ("none", "not_due", "none"): 1,
+    }
+    assert counted(tmp_path, "hopmail_dead_letters_total") == {
+        ("transactional", "refused"): 1,
+        ("bulk", "invalid_json"): 1,
+    }
+    assert counted(tmp_path, "hopmail_retries_total") == {
+        ("transactional", "refused"): 1,
+        ("transactional", "in_doubt"): 1,
+        ("transactional", "not_due"): 1,
+    }
+    assert value(tmp_path, "hopmail_handling_seconds_count") == 10
+
+
+def test_latency_falls_into_its_bucket(metrics: Metrics, tmp_path: Path) -> None:
+    record(metrics, handled(Accepted(OK)))
+
+    def bucket(edge: str) -> float:
+        return value(
+            tmp_path, "hopmail_acceptance_latency_seconds_bucket", lane="transactional", le=edge
+        )
+
+    assert (bucket("10.0"), bucket("30.0"), bucket("+Inf")) == (0, 1, 1)
+    assert value(
+        tmp_path, "hopmail_acceptance_latency_seconds_sum", lane="transactional"
+    ) == pytest.approx(12.5)
+
+
+def test_the_last_acceptance_is_a_time_of_its_lane(metrics: Metrics, tmp_path: Path) -> None:
+    record(metrics, handled(Accepted(OK), lane=Lane.BULK), handled(Refused(Stage.MAIL, Reply(450))))
+
+    name = "hopmail_last_acceptance_timestamp_seconds"
+    assert value(tmp_path, name, lane="transactional") == 0
+    written = path_of(tmp_path).stat().st_mtime
+    assert value(tmp_path, name, lane="bulk") == pytest.approx(written, abs=5)
+
+
+def test_every_series_is_there_from_the_start(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.write()
+    before = samples(tmp_path).keys()
+
+    record(metrics, *every_outcome(), *(handled(Accepted(OK), lane=lane) for lane in Lane))
+
+    assert before == samples(tmp_path).keys()
+    reasons = {labels for name, labels in before if name == "hopmail_dead_letters_total"}
+    assert len(reasons) == len(Lane) * len(Reason)
+
+
+def test_no_label_holds_what_came_with_a_message(metrics: Metrics, tmp_path: Path) -> None:
+    record(metrics, *every_outcome())
+
+    text = path_of(tmp_path).read_text()
+    assert "@" not in text
+    assert "m-1" not in text
+
+
+def test_the_file_is_readable_by_all_and_ends_its_last_line(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    umask = os.umask(0o077)
+    try:
+        metrics.write()
+    finally:
+        os.umask(umask)
+
+    assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o644
+    assert path_of(tmp_path).read_text().endswith("\n")
+    assert [path_of(tmp_path)] == list(tmp_path.iterdir())
+
+
+def test_a_reader_never_sees_half_a_file(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.write()
+    whole = len(path_of(tmp_path).read_bytes().splitlines())
+    done = threading.Event()
+
+    def rewrite() -> None:
+        for _ in range(100):
+            metrics.write()
+        done.set()
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        seen.add(len(path_of(tmp_path).read_bytes().splitlines()))
+    writer.join()
+
+    assert {whole} == seen
+
+
+def test_no_created_series_are_written(metrics: Metrics, tmp_path: Path) -> None:
+    record(metrics, handled(Accepted(OK)))
+
+    assert "_created" not in path_of(tmp_path).read_text()
+
+
+def test_the_files_of_two_workers_make_one_page(tmp_path: Path) -> None:
+    for worker in (0, 1):
+        metrics = Metrics(tmp_path, worker)
+        metrics.watch(is_connected=lambda: True, is_breaker_open=lambda: False)
+        record(metrics, *list(every_outcome())[worker:])
+
+    pages = [path_of(tmp_path, worker).read_text().splitlines() for worker in (0, 1)]
+    heads = [[line for line in page if line.startswith("#")] for page in pages]
+    assert heads[0] == heads[1]
+    assert not samples(tmp_path, 0).keys() & samples(tmp_path, 1).keys()
+
+
+def test_every_name_is_ours(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.write()
+
+    assert all(name.startswith("hopmail_") for name, _labels in samples(tmp_path))
+
+
+def test_the_state_of_broker_and_relay_is_read_at_each_write(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    connected = threading.Event()
+    metrics.watch(is_connected=connected.is_set, is_breaker_open=lambda: True)
+
+    metrics.write()
+    before = value(tmp_path, "hopmail_broker_connected")
+    connected.set()
+    metrics.write()
+
+    assert (before, value(tmp_path, "hopmail_broker_connected")) == (0, 1)
+    assert value(tmp_path, "hopmail_breaker_open") == 1
+
+
+@pytest.fixture
+def running(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
+    monkeypatch.setattr("consumer.ops.metrics.WRITE_SECONDS", 0.02)
+    metrics.start()
+    yield metrics
+    metrics.remove()
+
+
+def test_the_file_is_written_again_and_again_until_it_is_removed(
+    running: Metrics, tmp_path: Path
+) -> None:
+    wait_until(path_of(tmp_path).exists)
+    running.record(handled(Accepted(OK)))
+
+    wait_until(lambda: ("ack", "transactional") in counted(tmp_path, "hopmail_deliveries_total"))
+    running.remove()
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
+    name = "hopmail_heartbeat_timestamp_seconds"
+    wait_until(path_of(tmp_path).exists)
+    before = value(tmp_path, name)
+
+    running.heartbeat()
+
+    wait_until(lambda: value(tmp_path, name) > before)
+
+
+def test_a_file_that_cannot_be_written_is_told_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "later"
+    metrics = Metrics(folder, 0)
+    caplog.set_level(logging.WARNING)
+
+    metrics.write()
+    metrics.write()
+    folder.mkdir()
+    metrics.write()
+
+    assert [line.getMessage() for line in caplog.records] == ["metrics not written"]
+    assert value(folder, "hopmail_metrics_write_failures_total") == 2
+
+
+def test_an_error_in_a_watched_state_does_not_end_the_writing(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    def broken() -> bool:
+        raise RuntimeError
+
+    metrics.watch(is_connected=broken, is_breaker_open=lambda: False)
+
+    metrics.write()
+
+    assert not path_of(tmp_path).exists()
+
+
+def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) -> None:
+    for worker in (0, 1, 2, 10):
+        Metrics(tmp_path, worker).write()
+    path_of(tmp_path, 11).with_suffix(".tmp").touch()
+    others = [tmp_path / f"hopmail-other-{HOST}-7.prom", tmp_path / "node.prom"]
+    for path in others:
+        path.touch()
+
+    sweep(tmp_path, 2)
+
+    assert {path_of(tmp_path, 0), path_of(tmp_path, 1), *others} == set(tmp_path.iterdir())
