@@ -40,6 +40,8 @@ LAST_WORD_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 2.0
 """Kept of the grace time for the last acks and the goodbyes to the broker."""
 
+STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
 RELAY_HOLD: Final = "relay"
 STOPPING_HOLD: Final = "stopping"
 FULL_HOLD: Final = "full"
@@ -86,8 +88,10 @@ class Daemon:
         What the relay has begun to take is finished, the rest goes back to the broker. A second
         signal exits at once. `CONFIG`: the broker's topology is of another shape.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, self._on_signal)
+        # supervisor's children start with these blocked; one that came meanwhile is taken now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.excepthook = self._on_thread_died
         self._breaker.on_change(self._breaker_changed)
         self._consumer.start()

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -26,13 +25,12 @@ def run() -> None:
     settings = settings_or_exit()
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
-    folder = tempfile.mkdtemp(prefix="hopmail-")
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]
     # In this process's place, so that signals reach supervisor itself.
-    os.execve(sys.executable, command, _environment(settings, folder))  # noqa: S606 - our own program
+    os.execve(sys.executable, command, _environment(settings))  # noqa: S606 - our own program
 
 
-def _environment(settings: Settings, folder: str) -> dict[str, str]:
+def _environment(settings: Settings) -> dict[str, str]:
     """Return what deploy/supervisord.conf expands, and where Python finds this package."""
     stop_seconds = (settings.grace + STOP_SLACK).total_seconds()
     path = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
@@ -41,7 +39,6 @@ def _environment(settings: Settings, folder: str) -> dict[str, str]:
         **_log_format(settings),
         "PYTHONPATH": os.pathsep.join(path),
         "SUPERVISE_PYTHON": sys.executable,
-        "SUPERVISE_FOLDER": folder,
         "SUPERVISE_PROCESSES": str(settings.processes),
         "SUPERVISE_STOP_SECONDS": f"{stop_seconds:.0f}",
     }

@@ -4,27 +4,54 @@ supervisor itself exits 0 whatever became of its programs. Started by `hopmail r
 """
 
 import os
-import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from supervisor import supervisord  # type: ignore[import-untyped]  # it ships no types
+from supervisor.options import ServerOptions  # type: ignore[import-untyped]  # as above
 
 from consumer.cli.watch import GAVE_UP
 
-LAST_LINES_SECONDS = 5.0
+LAST_LINES_SECONDS: Final = 5.0
+STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+class Options(ServerOptions):  # type: ignore[misc]  # as above
+    """supervisor's ways to the system, of which no stop signal gets lost.
+
+    A child that is signalled between fork and exec takes it for its parent's and forgets it.
+    Blocked, it waits beyond the exec until the program, which then knows what to do, unblocks it.
+    """
+
+    def setsignals(self) -> None:
+        """Take what came while starting, now that it can be handled."""
+        super().setsignals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+    def fork(self) -> int:
+        """Fork a child with the stop signals blocked."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        pid = os.fork()
+        if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        return pid
 
 
 def main() -> None:
     """Serve the configuration file that is the one argument, until a signal."""
-    folder = Path(os.environ["SUPERVISE_FOLDER"])
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     output = _through_a_pipe()
+    supervisord.ServerOptions = Options
     try:
-        supervisord.main(["--nodaemon", "--configuration", sys.argv[1]])
-        gave_up = (folder / GAVE_UP).exists()
+        with TemporaryDirectory(prefix="hopmail-") as folder:
+            os.environ["SUPERVISE_FOLDER"] = folder
+            supervisord.main(["--nodaemon", "--configuration", sys.argv[1]])
+            gave_up = (Path(folder) / GAVE_UP).exists()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         _finish(output)
     sys.exit(1 if gave_up else 0)
 

@@ -17,6 +17,8 @@ GAVE_UP: Final = "gave-up"
 
 def main() -> None:
     """Read state changes from supervisor until all processes are in FATAL."""
+    # supervisor's children start with these blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     folder, processes = Path(os.environ["SUPERVISE_FOLDER"]), int(os.environ["SUPERVISE_PROCESSES"])
     fatal: set[str] = set()
     for event, process in _changes():

@@ -240,7 +240,7 @@ def test_an_error_in_a_callback_gives_everything_back_at_once(vhost: VirtualHost
         link = running.consumer._link
         assert link is not None
 
-        link.call(lambda: [].pop())
+        link.call([].pop)
 
         again = running.take()
         assert (again.body, again.redelivered) == (b"1", True)

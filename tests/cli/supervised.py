@@ -6,15 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tests.cli.command import ROOT, environment
 from tests.support.consumer_process import wait_until
-
-LISTEN = "0A"
-"""The state of a listening socket in /proc/net/tcp (Linux's TCP_LISTEN)."""
 
 
 class Supervised:
@@ -68,6 +65,9 @@ class Supervised:
 
     def stop(self) -> None:
         """End it and all below it, whatever state it is in."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.terminate()
+            self._process.wait(10)
         if self._process.poll() is None:
             tree = self.tree()
             for pid in tree:
@@ -92,23 +92,6 @@ def wait_consuming(found: Supervised, workers: int) -> None:
         30,
         f"{workers} workers consuming",
     )
-
-
-def listening(pids: list[int]) -> list[str]:
-    """Return the addresses on which any of these processes listens for TCP."""
-    sockets: set[str] = set()
-    for pid in pids:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            target = descriptor.readlink().name if descriptor.is_symlink() else ""
-            if target.startswith("socket:["):
-                sockets.add(target.removeprefix("socket:[").rstrip("]"))
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTEN and fields[9] in sockets:
-                found.append(fields[1])
-    return found
 
 
 def is_running(pid: int) -> bool:

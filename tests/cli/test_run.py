@@ -13,10 +13,11 @@ import pytest
 
 from consumer.cli.run import CONFIGURATION
 from tests.cli.command import ROOT, environment
-from tests.cli.supervised import Supervised, is_running, listening, supervised, wait_consuming
+from tests.cli.supervised import Supervised, is_running, supervised, wait_consuming
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
 from tests.support.smtp_sink import SmtpSink, smtp_sink
+from tests.support.sockets import listening_ports
 
 BODY = (
     b'{"email_to": "a@example.org", "email_from": "b@example.org", "subject": "s",'
@@ -87,16 +88,14 @@ def test_no_process_of_the_tree_listens_on_the_network(
         wait_until(lambda: sink.count() == 1, 15, "a mail")
 
         assert len(run.tree()) == 4
-        assert listening(run.tree()) == []
+        assert {port for pid in run.tree() for port in listening_ports(pid)} == set()
 
 
 def test_the_look_at_sockets_sees_a_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
-        assert [address.rpartition(":")[2] for address in listening([os.getpid()])] == [
-            f"{port:04X}"
-        ]
+        assert listening_ports(os.getpid()) == {port}
 
 
 def test_the_control_socket_is_the_user_s_alone(
@@ -138,11 +137,11 @@ def test_it_ends_with_1_when_no_worker_can_be_kept_running(tmp_path: Path) -> No
     quick = (ROOT / CONFIGURATION).read_text().replace("startretries=10", "startretries=1")
     configuration = tmp_path / "supervisord.conf"
     configuration.write_text(quick)
-    folder = tmp_path / "supervisor"
-    folder.mkdir()
+    place = tmp_path / "place"
+    place.mkdir()
     variables = environment() | {
         "SUPERVISE_PYTHON": sys.executable,
-        "SUPERVISE_FOLDER": str(folder),
+        "TMPDIR": str(place),
         "SUPERVISE_PROCESSES": "2",
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
@@ -158,7 +157,7 @@ def test_it_ends_with_1_when_no_worker_can_be_kept_running(tmp_path: Path) -> No
 
     assert code == 1
     assert "HOPMAIL_AMQP_URL is missing" in found.text
-    assert not folder.exists()
+    assert list(place.iterdir()) == []
 
 
 def test_the_output_may_be_a_socket_as_systemd_gives_it(vhost: VirtualHost, sink: SmtpSink) -> None:
@@ -208,3 +207,32 @@ def test_it_runs_from_any_folder_whatever_lies_there(
 
     assert code == 0
     assert "not me" not in found.text
+
+
+SIGNALLED_BEFORE_EXEC = """
+import os, signal, sys
+from consumer.cli.supervise import Options
+child = Options().fork()
+if child == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.execv(sys.executable, [sys.executable, "-m", "consumer", "consume"])
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "our own are taken again"
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_stop_signal_that_comes_between_fork_and_exec_is_not_lost(
+    vhost: VirtualHost, sink: SmtpSink
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_BEFORE_EXEC],
+        cwd=ROOT,
+        env=environment(amqp_url=vhost.url, smtp_url=sink.url, log_format="json"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"event": "stopped"' in done.stdout

@@ -221,10 +221,12 @@ def test_a_relay_that_is_down_loses_nothing_and_dead_letters_nothing(vhost: Virt
     with smtp_server() as server:
         server.stop()
         with consuming(vhost.url, server.url_with(**QUICK)) as process:
-            for number in range(20):
-                vhost.publish_raw(email(), message_id=f"m-{number}")
+            vhost.publish_raw(email(), message_id="m-0")
             wait_until(lambda: process.events("relay in trouble"), what="the breaker")
-            wait_until(lambda: vhost.consumers_of(QUEUE) == 0, what="consuming to be paused")
+            for number in range(1, 20):
+                vhost.publish_raw(email(), message_id=f"m-{number}")
+            # A delivery or two may come before the broker has read our cancel.
+            assert vhost.queue_depth(QUEUE) > 15, "consuming goes on"
             server.start()
             wait_until(lambda: len(server.mails) == 20, 30, "all mails")
             wait_until(lambda: vhost.unsettled(QUEUE) == 0, 10, "the acks")

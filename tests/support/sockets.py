@@ -30,15 +30,6 @@ def bound_udp_ports(pid: int) -> set[int]:
     }
 
 
-def children(pid: int) -> set[int]:
-    """Return a process's children and theirs."""
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found |= {child} | children(child)
-    return found
-
-
 def _socket_inodes(pid: int) -> set[str]:
     found: set[str] = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():

@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run mail test check format clean
+
+python := .venv/bin/python
+# Who names a broker of their own needs none here.
+broker := $(if $(HOPMAIL_AMQP_URL),,--with broker)
+
+# Whose every branch the tests must take.
+covered := consumer/core/*,consumer/smtp/outcome_of.py,consumer/smtp/reply.py,publisher_lib/*
+
+help:  ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install all that is needed: RabbitMQ and Postfix's smtp-sink (Debian's), .venv
+	@dev/setup.sh --with broker --with smtp-sink
+
+demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
+	@dev/setup.sh $(broker)
+	@$(python) -X utf8 -m dev.demo
+
+run:  ## keep broker, consumers and a mail catcher running, to play with, until Ctrl-C
+	@dev/setup.sh $(broker)
+	@$(python) -X utf8 -m dev.playground
+
+mail:  ## show the mail that the demo or `make run` caught
+	@dev/setup.sh
+	@$(python) -X utf8 -m dev.mail
+
+test:  ## run every test beside a RabbitMQ of its own; T=tests/core runs some of them
+	@dev/setup.sh --with broker --with smtp-sink
+ifdef T
+	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
+else
+	@$(python) -m dev.broker exec -- $(python) -m coverage run -m pytest
+	@$(python) -m coverage report --include='$(covered)' --fail-under=100 --skip-covered --show-missing
+endif
+
+check:  ## formatting, lint, types, layers; needs no broker
+	@dev/setup.sh
+	$(python) -m ruff format --check
+	$(python) -m ruff check
+	$(python) -m mypy
+	.venv/bin/lint-imports
+
+format:  ## format the code and mend what ruff can mend
+	@dev/setup.sh
+	$(python) -m ruff format
+	$(python) -m ruff check --fix
+
+clean:  ## remove .venv and all that was made here
+	rm -rf .venv .state .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

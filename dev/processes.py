@@ -1,0 +1,80 @@
+"""What the scripts here share so that, however they end, nothing they started keeps running."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+INTERRUPTED: Final = 128 + signal.SIGINT
+ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def leave_on_signals() -> None:
+    """Have SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that what cleans up runs."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Put these signals off until the block is done.
+
+    An exception between a fork and the assignment of its process would lose the process; one
+    amid the cleaning up would leave the rest uncleaned.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+    former = {
+        number: signal.signal(number, lambda late, _frame: pending.append(late))
+        for number in ENDINGS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])
+
+
+def stop(
+    process: "subprocess.Popen[bytes]", seconds: float, number: signal.Signals = signal.SIGTERM
+) -> bool:
+    """Signal a process and reap it; kill it after `seconds`, and return whether it obeyed."""
+    process.send_signal(number)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process that leads its own session, with all that it started in that, and reap it."""
+    # Reaped last: until then nobody else's group can have its number.
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return loopback ports nobody listens on."""
+    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
+    ports = tuple(listener.getsockname()[1] for listener in listeners)
+    for listener in listeners:
+        listener.close()
+    return ports
