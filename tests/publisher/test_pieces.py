@@ -4,12 +4,14 @@ import pickle
 import time
 import uuid
 
+import pika
 import pytest
 from pika import exceptions
 
-from publisher_lib import InvalidEmail, PublishManyFailed, Receipt, Unroutable
+from publisher_lib import InvalidEmail, NotPublished, PublishManyFailed, Receipt, Unroutable
 from publisher_lib.broker_url import explain, read_urls
 from publisher_lib.message_id import MESSAGE_ID, new_message_id
+from publisher_lib.outgoing import Outgoing
 from publisher_lib.window import Window
 
 
@@ -102,3 +104,13 @@ def test_a_window_bounds_messages_and_bytes_but_lets_a_large_one_go_alone() -> N
     window.squeeze_in(1)
     window.close()
     assert not window.enter(0, now)
+
+
+def test_the_first_fate_of_a_message_stands() -> None:
+    outgoing = Outgoing("email", "bulk", pika.BasicProperties(), b"", 0.0, Receipt("m-1"))
+
+    outgoing.expire("too late")
+    outgoing.reject("403")
+    outgoing.confirm()
+
+    assert isinstance(outgoing.future.exception(0), NotPublished)
