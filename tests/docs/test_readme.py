@@ -4,6 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from consumer.core.contract import parse
 from consumer.core.decide import RetryPolicy, decide
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Retry
 from consumer.core.outcome import (
@@ -21,6 +24,9 @@ from consumer.core.outcome import (
     Unreachable,
 )
 from consumer.settings import settings_table
+from publisher_lib.message import Email
+from publisher_lib.schema import EXAMPLE
+from tests.support.broker import VirtualHost
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 DELAYS = (timedelta(seconds=30), timedelta(minutes=2))
@@ -95,6 +101,32 @@ def test_the_failure_table_is_what_decide_decides() -> None:
     assert dict(table("What becomes of a message")) == {
         event: in_words(found) for event, found in ROWS.items()
     }
+
+
+def code(language: str) -> list[str]:
+    """Return README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_example_publishes_what_it_says(
+    vhost: VirtualHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vhost.declare_topology()
+    (example,) = code("python")
+    used = example.replace("amqp://webapp:secret@localhost/", vhost.app_url)
+    assert used != example
+
+    exec(compile(used, "README.md", "exec"), {})  # noqa: S102 - our own README
+
+    (message,) = vhost.take_all("email.transactional.v1")
+    assert capsys.readouterr().out == f"{message.properties.message_id}\n"
+    assert parse(message.body) == Email.model_validate(EXAMPLE | {"expires_at": None})
+
+
+def test_the_body_for_other_languages_is_an_email() -> None:
+    (example,) = code("json")
+
+    assert isinstance(parse(example.encode()), Email)
 
 
 def test_the_settings_table_lists_every_setting() -> None:
