@@ -10,9 +10,10 @@ import pika
 from pydantic import ValidationError
 
 from publisher_lib.errors import InvalidEmail
-from publisher_lib.message import Email, violations
+from publisher_lib.message import Email
 from publisher_lib.message_id import MESSAGE_ID, MESSAGE_ID_RULE, new_message_id
 from publisher_lib.routing import CONTENT_TYPE, PUBLISHED_AT_MS, TYPE
+from publisher_lib.violations import violations
 
 PERSISTENT: Final = 2
 

@@ -46,6 +46,22 @@ def composed_size_bound(data: Mapping[str, Any]) -> int:
     return bound
 
 
+def recipients_message(count: int) -> str:
+    """Say that there are too many recipients, and the cure."""
+    return (
+        f"email_to, cc and bcc name {count} recipients, at most {MAX_RECIPIENTS}: "
+        "publish several emails"
+    )
+
+
+def size_message(bound: int) -> str:
+    """Say that the mail would be too large, and the cure."""
+    return (
+        f"the composed mail may take {bound} bytes, at most {MAX_COMPOSED_BYTES}: "
+        "link to large files instead of attaching them"
+    )
+
+
 def base64_lines(characters: int) -> int:
     """Return the bytes of base64 wrapped at 76 characters with CRLF (RFC 2045 §6.8)."""
     return -(-characters // 76) * 78

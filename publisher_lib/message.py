@@ -4,14 +4,13 @@ import mimetypes
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -36,7 +35,8 @@ from publisher_lib.limits import (
     MAX_COMPOSED_BYTES,
     MAX_RECIPIENTS,
     composed_size_bound,
-    count_recipients,
+    recipients_message,
+    size_message,
 )
 from publisher_lib.mailbox import Mailbox, parse_mailbox
 
@@ -227,69 +227,5 @@ class Email(_Model):
         return tuple(dict.fromkeys(mailbox.address for mailbox in everybody))
 
 
-def recipients_message(count: int) -> str:
-    """Say that there are too many recipients, and the cure."""
-    return (
-        f"email_to, cc and bcc name {count} recipients, at most {MAX_RECIPIENTS}: "
-        "publish several emails"
-    )
-
-
-def size_message(bound: int) -> str:
-    """Say that the mail would be too large, and the cure."""
-    return (
-        f"the composed mail may take {bound} bytes, at most {MAX_COMPOSED_BYTES}: "
-        "link to large files instead of attaching them"
-    )
-
-
-def violations(error: ValidationError) -> list[tuple[str, str]]:
-    """Return what is wrong as (JSON pointer, sentence), never quoting the email's contents."""
-    return [
-        (_pointer(details), _sentence(details))
-        for details in error.errors(include_url=False, include_input=False)
-    ]
-
-
 def _parsed(mailboxes: str | Iterable[str] | None) -> tuple[Mailbox, ...]:
     return tuple(map(parse_mailbox, mailboxes or ()))
-
-
-def _pointer(details: Any) -> str:
-    path = [str(step) for step in details["loc"]]
-    if "at" in details.get("ctx", {}):
-        path.append(details["ctx"]["at"])
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
-
-
-def _sentence(details: Any) -> str:
-    match details["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            fields = ", ".join(Email.model_fields)
-            return f"is no field of the contract; at the top level these are: {fields}"
-        case "string_pattern_mismatch":
-            return _DESCRIPTIONS.get(str(details["loc"][-1]), "has a form outside the contract")
-        case _:
-            return str(details["msg"])
-
-
-_DESCRIPTIONS: Final = {
-    name: f"must be {field.description}"
-    for model in (Attachment, Email)
-    for name, field in model.model_fields.items()
-    if field.description
-} | {"content": "must be base64 of the standard alphabet, with padding"}
-
-
-__all__ = [
-    "MAX_COMPOSED_BYTES",
-    "MAX_RECIPIENTS",
-    "Attachment",
-    "Content",
-    "Email",
-    "composed_size_bound",
-    "count_recipients",
-    "violations",
-]

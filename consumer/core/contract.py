@@ -12,9 +12,15 @@ from pydantic_core import PydanticCustomError, from_json
 
 from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.fields import check_base64, check_instant, check_mailbox
-from publisher_lib.limits import composed_size_bound, count_recipients
-from publisher_lib.message import Email, recipients_message, size_message, violations
+from publisher_lib.limits import (
+    composed_size_bound,
+    count_recipients,
+    recipients_message,
+    size_message,
+)
+from publisher_lib.message import Email
 from publisher_lib.schema import email_v1_schema
+from publisher_lib.violations import violations
 
 MAX_BODY_BYTES: Final = 15_000_000
 """No email within the size limit is larger as JSON; a larger body is not even parsed."""

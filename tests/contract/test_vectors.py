@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from consumer.core.contract import breaches, parse
 from consumer.core.outcome import Undecodable
-from publisher_lib.message import Email, violations
+from publisher_lib.message import Email
+from publisher_lib.violations import violations
 
 VECTORS = Path(__file__).parents[2] / "schemas" / "vectors"
 

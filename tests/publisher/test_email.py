@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from publisher_lib import Attachment, Email, schema
 from publisher_lib.limits import PART_BYTES, composed_size_bound
 from publisher_lib.mailbox import parse_mailbox
-from publisher_lib.message import violations
+from publisher_lib.violations import violations
 from tests.publisher.emails import as_mapping
 
 
