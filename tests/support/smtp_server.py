@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -117,7 +117,9 @@ class SmtpServer(Record):
     async def _close(self, listener: asyncio.Server) -> None:
         listener.close()
         for transport in list(self.transports):
-            cast("asyncio.Transport", transport).abort()
+            # Python 3.11.2 raises it where TLS has ended already.
+            with suppress(AttributeError):
+                cast("asyncio.Transport", transport).abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
         await listener.wait_closed()
