@@ -1,25 +1,25 @@
-"""The `hopmail` command: wiring only."""
+"""The `hopmail` command."""
 
-import typer
+import sys
+from typing import Final
 
-from consumer.cli import check, consume, run, topology, version
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Hopmail sends the emails that web apps publish to RabbitMQ. Settings are read from "
-    "HOPMAIL_* variables and .env.",
+OF_THE_DAEMON: Final = frozenset(
+    {"jsonschema", "prometheus_client", "pydantic_settings", "structlog", "supervisor", "typer"}
 )
-app.callback()(version.version)
-app.command()(consume.consume)
-app.command()(run.run)
-app.command()(check.check)
-app.add_typer(topology.app, name="topology")
+"""What the extra `consumer` installs beyond what the publisher needs."""
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, or say how to install what it needs."""
+    try:
+        from consumer.cli.app import app  # noqa: PLC0415 - it may not be importable
+    except ModuleNotFoundError as error:
+        if error.name not in OF_THE_DAEMON:
+            raise
+        sys.exit(
+            f"✗ only the publisher library is installed here, {error.name} is missing: install the"
+            " daemon with the extra `consumer`, as in pip install '.[consumer]'"
+        )
     app(prog_name="hopmail")
 
 

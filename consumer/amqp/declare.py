@@ -12,6 +12,7 @@ from consumer.core.topology import Queue, Topology
 
 ACCESS_REFUSED: Final = 403
 NOT_FOUND: Final = 404
+MISSING: Final = "is missing"
 PRECONDITION_FAILED: Final = 406
 
 INEQUIVALENT: Final = re.compile(
@@ -30,6 +31,11 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.problem}; {self.cure}"
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether there is nothing of that name."""
+        return self.problem == MISSING
 
 
 class TopologyMismatch(Exception):
@@ -130,7 +136,7 @@ def _bind(queue: Queue) -> Step:
 
 def _difference(name: str, refusal: Any) -> Difference:
     if refusal.reply_code == NOT_FOUND:
-        return Difference(name, "is missing", "run `hopmail topology apply`")
+        return Difference(name, MISSING, "run `hopmail topology apply`")
     if refusal.reply_code == ACCESS_REFUSED:
         return Difference(name, "may not be looked at", "give this login the right to read it")
     if found := INEQUIVALENT.search(refusal.reply_text):

@@ -52,10 +52,20 @@ def _broker(settings: Settings) -> Iterator[Line]:
             yield True, f"broker {mask_urls(url)}: login accepted"
     if differences is None:
         return
+    yield from _topology(differences)
+
+
+def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
     if not differences:
         yield True, "topology: every exchange and queue is right"
+    missing = [difference for difference in differences if difference.is_absence]
+    if missing:
+        others = f" and {len(missing) - 1} more" if missing[1:] else ""
+        cure = "run `hopmail topology apply`, or start the consumer, which makes them"
+        yield False, f"topology: {missing[0].name}{others} missing; {cure}"
     for difference in differences:
-        yield False, f"topology: {difference}"
+        if not difference.is_absence:
+            yield False, f"topology: {difference}"
 
 
 def _relay(settings: Settings) -> Iterator[Line]:
