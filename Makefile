@@ -10,6 +10,9 @@ covered := consumer/core/*,consumer/smtp/outcome_of.py,consumer/smtp/reply.py,pu
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  HOPMAIL_AMQP_URL=amqp://… has demo and run use that RabbitMQ, whose queues must be idle;"
+	@echo "  without it they start a private one."
 
 setup:  ## install all that is needed: RabbitMQ and Postfix's smtp-sink (Debian's), .venv
 	@dev/setup.sh --with broker --with smtp-sink

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from dev.processes import (
     leave_on_signals,
     stop,
     unhurried,
+    wait_for_listener,
 )
 
 SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -61,7 +61,8 @@ class Node:
         """Start it with a port mapper of its own, and do not wait for it."""
         with unhurried():
             self._spawn("epmd", "-port", str(self._mapper_port), "-address", LOOPBACK)
-            self._wait_for_mapper()
+            # The node would start one of its own, which outlives it, where it finds none.
+            wait_for_listener(self._mapper_port, MAPPER_SECONDS)
             self._spawn(str(SERVER))
 
     @property
@@ -167,15 +168,6 @@ class Node:
                 extra_groups=None if account is None else [],
             )
         self._started.append(process)
-
-    def _wait_for_mapper(self) -> None:
-        # The node would start one of its own, which outlives it, where it finds none.
-        deadline = time.monotonic() + MAPPER_SECONDS
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex((LOOPBACK, self._mapper_port)) == 0:
-                    return
-            time.sleep(0.02)
 
     def _answers(self) -> bool:
         try:

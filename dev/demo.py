@@ -1,6 +1,5 @@
 """`make demo`: six messages through RabbitMQ and an SMTP server, and what became of each."""
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,16 +9,15 @@ from typing import Final
 from pika.exceptions import AMQPError
 
 from dev.cases import CASES
-from dev.dead_letters import DeadLetters, looking_for
+from dev.dead_letters import DeadLetters, looking
 from dev.processes import INTERRUPTED, leave_on_signals
-from dev.service import TROUBLE, Service, service
+from dev.service import DEMO_LADDER, REFUSED, TROUBLE, Service, service
 from dev.story import Story, differences, tell
 from dev.terminal import Colour, paint, step
 from publisher_lib import Publisher, PublishError
 
 FOLDER: Final = Path(".state/demo")
 DEAD_LETTERS: Final = FOLDER / "dead-letters"
-RETRY_DELAYS: Final = "1s,2s,4s"
 FATES_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
 LOG_TAIL: Final = 20
@@ -30,10 +28,11 @@ Stories = dict[str, Story]
 def main() -> int:
     """Run the demo and return the exit code: 0 only if every fate was the expected one."""
     leave_on_signals()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    DEAD_LETTERS.mkdir(parents=True)
     try:
         stories = _play()
+    except REFUSED as error:
+        print(paint(f"✗ {error}", Colour.RED))
+        return 1
     except (*TROUBLE, PublishError, AMQPError) as error:
         return _failed([str(error) or type(error).__name__])
     except KeyboardInterrupt:
@@ -48,15 +47,18 @@ def main() -> int:
 
 
 def _play() -> list[Story]:
-    with service(FOLDER, RETRY_DELAYS) as running:
+    with service(FOLDER, DEMO_LADDER) as running:
         with step(f"publishing {len(CASES)} messages"), Publisher(running.amqp_url) as publisher:
             stories = {case.publish(publisher, running.amqp_url): Story(case) for case in CASES}
         with (
             step("waiting for their fates"),
-            looking_for(running.amqp_url, frozenset(stories)) as letters,
+            looking(
+                running.amqp_url, lambda properties: properties.message_id in stories
+            ) as letters,
         ):
             _wait(stories, running, letters)
-        for letter in letters.found.values():
+        DEAD_LETTERS.mkdir()
+        for letter in letters.found:
             letter.write(DEAD_LETTERS)
     _count_mails(stories, running)
     return list(stories.values())
@@ -66,8 +68,8 @@ def _wait(stories: Stories, running: Service, letters: DeadLetters) -> None:
     deadline = time.monotonic() + FATES_SECONDS
     while time.monotonic() < deadline and not all(story.is_over for story in stories.values()):
         letters.look(LOOK_SECONDS)
-        for message_id, letter in letters.found.items():
-            stories[message_id].dead_letter = letter
+        for letter in letters.found:
+            stories[letter.message_id].dead_letter = letter
         for line in running.consumers.new_lines():
             if line["event"] == "handled" and line.get("message_id") in stories:
                 stories[line["message_id"]].handled.append(line)
@@ -81,9 +83,9 @@ def _count_mails(stories: Stories, running: Service) -> None:
 
 
 def _where_to_look() -> Iterator[str]:
-    yield f"  the mail           make mail, or as it came: less {FOLDER}/Maildir/new/*"
-    yield f"  the dead letters   less {DEAD_LETTERS}/*.json"
-    yield f"  the consumers' log less {FOLDER}/consumer.log"
+    yield f"  the mail           make mail, or as it came: cat {FOLDER}/Maildir/new/*"
+    yield f"  the dead letters   cat {DEAD_LETTERS}/*.json"
+    yield f"  the consumers' log cat {FOLDER}/consumer.log"
 
 
 def _failed(lines: Sequence[str]) -> int:

@@ -1,16 +1,18 @@
 """`make mail`: the mail that the demo or `make run` caught, as a person reads it."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from pathlib import Path
 from typing import Final
 
 from dev.terminal import Colour, paint
 
 MAILDIRS: Final = (Path(".state/run/Maildir"), Path(".state/demo/Maildir"))
-SHOWN_FIELDS: Final = ("Date", "From", "To", "Cc", "Subject")
+SHOWN_FIELDS: Final = ("Delivered-To", "Date", "From", "To", "Cc", "Subject")
+KINDS: Final = {"attachment": "attached", "inline": "inline"}
 
 
 def main() -> int:
@@ -22,7 +24,7 @@ def main() -> int:
     latest = max(made, key=lambda maildir: (maildir / "new").stat().st_mtime)
     paths = sorted((latest / "new").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     mails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]
-    print(f"{len(mails)} mails in {latest}")
+    print(f"{len(mails)} mail{'' if len(mails) == 1 else 's'} in {latest}")
     for mail in mails:
         print("", *_lines(mail), sep="\n")
     return 0
@@ -30,16 +32,23 @@ def main() -> int:
 
 def _lines(mail: EmailMessage) -> Iterator[str]:
     for name in SHOWN_FIELDS:
-        if mail[name]:
-            yield f"{paint(f'{name:<8}', Colour.FAINT)} {mail[name]}"
+        # The relay notes each recipient of the envelope, those of bcc too.
+        if found := mail.get_all(name):
+            yield f"{paint(f'{name:<12}', Colour.FAINT)} {', '.join(map(str, found))}"
     shown = mail.get_body(("plain", "html"))
     yield ""
     if shown is not None:
         yield from (f"  {line}" for line in shown.get_content().splitlines())
-    parts = [part.get_content_type() for part in mail.walk() if not part.is_multipart()]
-    files = [f"{part.get_filename()} attached" for part in mail.iter_attachments()]
-    yield paint(f"  ({', '.join([*parts, *files])})", Colour.FAINT)
+    parts = [_words(part) for part in mail.walk() if not part.is_multipart()]
+    yield paint(f"  ({', '.join(parts)})", Colour.FAINT)
+
+
+def _words(part: Message) -> str:
+    kind = KINDS.get(part.get_content_disposition() or "")
+    told = (part.get_content_type(), part.get_filename(), kind)
+    return " ".join(word for word in told if word)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make mail | head`
     sys.exit(main())

@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pika.exceptions import AMQPError
+
+from consumer.amqp.connection import BrokerUnavailable
+from consumer.core.topology import DEAD_QUEUE
+from dev.consumers import ConsumersFailed
+from dev.dead_letters import Keeper
+from dev.given_broker import VARIABLE, without_password
+from dev.hang_up import HUNG_UP, Terminal
 from dev.processes import INTERRUPTED, leave_on_signals
 from dev.relay import LATER, NOBODY
-from dev.service import TROUBLE, Service, service
+from dev.service import REFUSED, RUN_LADDER, TROUBLE, Service, service
 from dev.terminal import Colour, duration, paint
 
 FOLDER: Final = Path(".state/run")
-RETRY_DELAYS: Final = "2s,10s,1m"
+DEAD_LETTERS: Final = FOLDER / "dead-letters"
 POLL_SECONDS: Final = 0.2
 COLOURS: Final = {
     "ack": Colour.GREEN,
@@ -22,16 +30,17 @@ COLOURS: Final = {
 }
 
 GUIDE: Final = """
-  RabbitMQ  {amqp_url}
-  mail      lands in {folder}/Maildir/new, `make mail` shows it
-  log       {folder}/consumer.log
-  try also  {nobody}@… is refused with 550, {later}@… deferred once with 451
+  RabbitMQ      {shown_url}
+  mail          lands in {folder}/Maildir/new, `make mail` shows it
+  dead letters  show here, stay in {dead_queue}, and are copied to {dead_letters}/*.json
+  log           {folder}/consumer.log
+  try also      {nobody}@… is refused with 550, {later}@… deferred once with 451
 
-  Publish from another terminal: run .venv/bin/python and paste
+  Publish from another terminal{with_variable}: run .venv/bin/python and paste
 
-    from publisher_lib import Publisher
+    {imports}
 
-    with Publisher("{amqp_url}") as publisher:
+    with Publisher({url}) as publisher:
         publisher.send(
             to="you@example.org", from_="app@example.org",
             subject="Hello", text="It works.", html="<p>It works.</p>",
@@ -42,13 +51,14 @@ GUIDE: Final = """
 def main() -> int:
     """Run the service until a signal ends it, and return the exit code."""
     leave_on_signals()
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    terminal = Terminal()
     try:
-        with service(FOLDER, RETRY_DELAYS) as running:
-            _attend(running)
-    except TROUBLE as error:
+        with service(FOLDER, RUN_LADDER) as running:
+            _attend(running, terminal)
+    except (*REFUSED, *TROUBLE) as error:
         print(paint(f"✗ {error}", Colour.RED))
-        print(f"  its log: {FOLDER}/consumer.log")
+        if isinstance(error, ConsumersFailed):
+            print(f"  their log: {FOLDER}/consumer.log")
         return 1
     except KeyboardInterrupt:
         print(paint("✗ interrupted; nothing keeps running", Colour.RED))
@@ -56,28 +66,51 @@ def main() -> int:
     return 0
 
 
-def _attend(running: Service) -> None:
-    print(GUIDE.format(amqp_url=running.amqp_url, folder=FOLDER, nobody=NOBODY, later=LATER))
+def _attend(running: Service, terminal: Terminal) -> None:
+    keeper = Keeper(running.amqp_url, DEAD_LETTERS)
+    print(_guide(running))
     print(
         paint("  What the consumers handle shows here; Ctrl-C stops everything.", Colour.BOLD),
         end="\n\n",
         flush=True,  # `make run | tee` must show it too
     )
     try:
-        while True:
-            for line in running.consumers.new_lines():
-                if line["event"] == "handled":
-                    print(*_words(line), sep="  ", flush=True)
+        while not terminal.is_gone():
+            lines = [line for line in running.consumers.new_lines() if line["event"] == "handled"]
+            for line in lines:
+                print(*_words(line), sep="  ", flush=True)
+            if any("dead_letter" in _dispositions(line) for line in lines):
+                print(*_dead_letters(keeper), sep="\n", end="", flush=True)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         print()
+    else:
+        sys.exit(HUNG_UP)
+
+
+def _guide(running: Service) -> str:
+    given = bool(running.given_url)
+    return GUIDE.format(
+        # A password that was given is not for the screen.
+        shown_url=without_password(running.given_url) if given else running.amqp_url,
+        with_variable=f", with {VARIABLE} set there too" if given else "",
+        imports="import os\n    from publisher_lib import Publisher"
+        if given
+        else "from publisher_lib import Publisher",
+        url=f'os.environ["{VARIABLE}"]' if given else f'"{running.amqp_url}"',
+        folder=FOLDER,
+        dead_queue=DEAD_QUEUE,
+        dead_letters=DEAD_LETTERS,
+        nobody=NOBODY,
+        later=LATER,
+    )
 
 
 def _words(line: dict[str, Any]) -> Iterator[str]:
     yield f"  {line['timestamp'][11:19]}"
     yield paint(f"{line['outcome']:<11}", COLOURS[line["disposition"]])
     yield f"attempt {line['attempt']}"
-    yield ", ".join(line["to"]) or "nobody"
+    yield ", ".join(line["to"]) or "no recipient readable"
     if (latency := line.get("latency_seconds")) is not None:
         yield duration(latency)
     if (delay := line.get("delay_seconds")) is not None:
@@ -86,6 +119,22 @@ def _words(line: dict[str, Any]) -> Iterator[str]:
         yield f"dead letter: {reason}"
     yield from _answer(line)
     yield str(line.get("message_id", ""))
+
+
+def _dispositions(line: dict[str, Any]) -> set[str]:
+    """Return what was done; recipients who fared differently have a verdict each."""
+    return {verdict["disposition"] for verdict in line.get("verdicts", [line])}
+
+
+def _dead_letters(keeper: Keeper) -> Iterator[str]:
+    try:
+        for letter, path in keeper.keep():
+            yield f"    {paint('dead letter', Colour.RED)} {letter.message_id}"
+            yield from (f"      {line}" for line in letter.lines())
+            yield f"      kept in  {path}"
+    except (BrokerUnavailable, AMQPError) as error:
+        yield f"    the dead letters cannot be looked at: {error or type(error).__name__}"
+    yield ""
 
 
 def _answer(line: dict[str, Any]) -> Iterator[str]:

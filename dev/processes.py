@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -78,3 +79,13 @@ def free_ports(count: int) -> tuple[int, ...]:
     for listener in listeners:
         listener.close()
     return ports
+
+
+def wait_for_listener(port: int, seconds: float) -> None:
+    """Wait until somebody listens on a loopback port, at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.02)

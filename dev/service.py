@@ -9,35 +9,46 @@ from typing import Final
 
 from consumer.amqp.connection import BrokerUnavailable
 from dev.broker import BrokerFailed, private_node
-from dev.connect import connected
 from dev.consumers import PROCESSES, Consumers, ConsumersFailed, consuming
+from dev.folder import InUse, alone_in, empty
+from dev.given_broker import VARIABLE, NotForPlay, make_sure_it_is_idle
 from dev.relay import Relay, mail_catcher
 from dev.terminal import step
+
+DEMO_LADDER: Final = "1s,2s,4s"
+RUN_LADDER: Final = "2s,10s,1m"
+
+REFUSED: Final = (InUse, NotForPlay)
+"""Raised before anything is started or removed."""
 
 TROUBLE: Final = (BrokerFailed, BrokerUnavailable, ConsumersFailed)
 
 
 @dataclass(frozen=True)
 class Service:
-    """What runs, and where."""
+    """What runs, and where. `given_url` is HOPMAIL_AMQP_URL, empty for a private node."""
 
     amqp_url: str
+    given_url: str
     relay: Relay
     consumers: Consumers
 
 
 @contextmanager
 def service(folder: Path, retry_delays: str) -> Iterator[Service]:
-    """Run it for the length of a block; mails, log and metrics are kept in `folder`.
+    """Run it for the length of a block; mails, log and metrics are kept in `folder`, emptied first.
 
-    The broker is that of HOPMAIL_AMQP_URL, else a private node. Raises one of `TROUBLE`.
+    The broker is that of HOPMAIL_AMQP_URL, else a private node. Raises one of `REFUSED` or
+    `TROUBLE`.
     """
     with ExitStack() as stack:
-        amqp_url = os.environ.get("HOPMAIL_AMQP_URL")
-        if amqp_url:
-            with step("trying the RabbitMQ of HOPMAIL_AMQP_URL"), connected(amqp_url):
-                pass
-        else:
+        stack.enter_context(alone_in(folder))
+        amqp_url = given_url = os.environ.get(VARIABLE, "")
+        if given_url:
+            with step(f"looking at the RabbitMQ of {VARIABLE}"):
+                make_sure_it_is_idle(given_url, DEMO_LADDER, RUN_LADDER)
+        empty(folder)
+        if not given_url:
             with step("starting a private RabbitMQ node"):
                 amqp_url = stack.enter_context(private_node()).url
         with step("starting an SMTP server that keeps its mail"):
@@ -45,6 +56,6 @@ def service(folder: Path, retry_delays: str) -> Iterator[Service]:
         with step(f"starting {PROCESSES} consumer processes under supervisor"):
             consumers = stack.enter_context(consuming(amqp_url, relay.url, folder, retry_delays))
             consumers.wait_ready()
-        yield Service(amqp_url, relay, consumers)
+        yield Service(amqp_url, given_url, relay, consumers)
         with step("stopping all of it"):
             stack.close()

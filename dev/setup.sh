@@ -15,6 +15,14 @@ fail() {
   exit 1
 }
 
+# Bash runs this once the program in the foreground has ended, be it amid a step's redirection.
+exec 3>&2
+interrupted() {
+  printf '\n✗ interrupted\n' >&3
+  exit 130
+}
+trap interrupted INT
+
 # step "what is done" "what to do when it fails" COMMAND…
 step() {
   local what=$1 cure=$2 started=$SECONDS
@@ -51,18 +59,18 @@ allow_services() {
   [ ! -e .state/policy-rc.d ] || mv .state/policy-rc.d "$policy"
 }
 
-apt_get() {
-  # --no-remove: a machine's own mail server must not give way to Postfix.
-  DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 \
-    --no-install-recommends --no-remove "$@"
-}
+# --no-remove: a machine's own mail server must not give way to Postfix.
+apt_options=(-y -o DPkg::Lock::Timeout=300 --no-install-recommends --no-remove)
+export DEBIAN_FRONTEND=noninteractive
 
 install_packages() {
   # One broken source of many does not matter, as long as the packages are found.
-  apt_get update || true
+  apt-get "${apt_options[@]}" update || true
   [[ " $* " != *" postfix "* ]] ||
     echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
-  apt_get install "$@" || return
+  apt-get "${apt_options[@]}" install --download-only "$@" || return
+  # Out of Ctrl-C's reach, as it would leave packages half installed.
+  setsid apt-get "${apt_options[@]}" install "$@" || return
   # Nor do they start at the next boot.
   for service in rabbitmq-server postfix; do
     [[ " $* " != *" $service "* ]] || ! command -v systemctl || systemctl disable "$service" || true

@@ -63,9 +63,7 @@ def tell(stories: Sequence[Story]) -> Iterator[str]:
         if story.dead_letter is not None:
             yield ""
             yield f"  {paint('dead letter', Colour.YELLOW)} · {story.case.title}"
-            yield f"    reason   {story.dead_letter.reason}"
-            for number, sentence in enumerate(story.dead_letter.sentences()):
-                yield f"    {'' if number else 'detail':<8} {sentence}"
+            yield from (f"    {line}" for line in story.dead_letter.lines())
 
 
 def differences(stories: Sequence[Story]) -> Iterator[str]:

@@ -1,50 +1,33 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from consumer.core.topology import DEAD_KEY, DEAD_QUEUE
 from dev.processes import stop
+from publisher_lib.routing import DEAD_EXCHANGE
 from tests.dev.family import descendants, living
+from tests.dev.script import output, start
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
-
-ROOT = Path(__file__).parents[2]
-DEAD = "email.dead.v1"
-
-
-def start(script: str, folder: Path, amqp_url: str) -> "subprocess.Popen[bytes]":
-    """Start a script on a given broker; what it keeps lies in `folder`/.state."""
-    with (folder / "output").open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-X", "utf8", "-m", f"dev.{script}"],
-            cwd=folder,
-            env=os.environ
-            | {"PYTHONUNBUFFERED": "", "PYTHONPATH": str(ROOT), "HOPMAIL_AMQP_URL": amqp_url},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def output(folder: Path) -> str:
-    return (folder / "output").read_text()
 
 
 @pytest.mark.timeout(120)
 def test_the_demo_tells_every_fate_and_takes_no_dead_letter(
     vhost: VirtualHost, tmp_path: Path
 ) -> None:
+    vhost.declare_topology()
+    vhost.publish_raw(b"{}", exchange=DEAD_EXCHANGE, lane=DEAD_KEY, message_id="foreign")
+
     code = start("demo", tmp_path, vhost.url).wait(90)
 
     assert code == 0, output(tmp_path)
     files = sorted((tmp_path / ".state/demo/dead-letters").iterdir())
     kept = [json.loads(path.read_text()) for path in files]
     assert [letter["reason"] for letter in kept] == ["invalid", "refused"]
-    assert {letter["message_id"] for letter in kept} == {
-        message.properties.message_id for message in vhost.take_all(DEAD)
+    assert {letter["message_id"] for letter in kept} | {"foreign"} == {
+        message.properties.message_id for message in vhost.take_all(DEAD_QUEUE)
     }
     assert len(list((tmp_path / ".state/demo/Maildir/new").iterdir())) == 4
 
@@ -78,7 +61,7 @@ def test_the_demo_fails_where_a_fate_is_not_the_expected_one(
     process = start("demo", tmp_path, vhost.url)
     try:
         with vhost.channel() as channel:
-            channel.basic_consume(DEAD, lambda *_: None, auto_ack=True)
+            channel.basic_consume(DEAD_QUEUE, lambda *_: None, auto_ack=True)
             while process.poll() is None:
                 channel.connection.process_data_events(0.2)
     finally:
