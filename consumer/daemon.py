@@ -1,6 +1,7 @@
 """The daemon: threads, signals and the order in which they start and stop."""
 
 import logging
+import math
 import os
 import queue
 import signal
@@ -20,7 +21,7 @@ from consumer.core.disposition import Pause
 from consumer.core.envelope import Composed
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
-from consumer.core.outcome import Unreachable
+from consumer.core.outcome import Stage, Unreachable
 from consumer.smtp.breaker import Breaker
 from consumer.smtp.relay import Relay, Transactor
 from consumer.smtp.session import GivenBack
@@ -41,6 +42,9 @@ LEAVE_SECONDS: Final = 2.0
 """Kept of the grace time for the last acks and the goodbyes to the broker."""
 
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
+ONE_SIGNAL_SECONDS: Final = 1.0
+"""A process manager may signal the whole group, and supervisor its workers once more."""
 
 RELAY_HOLD: Final = "relay"
 STOPPING_HOLD: Final = "stopping"
@@ -76,7 +80,10 @@ class Daemon:
         self._stop = threading.Event()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._exit_code = ExitCode.OK
-        self._last_dot_seconds = float("inf")
+        self._signalled_seconds = math.inf
+        self._last_dot_seconds = math.inf
+        self._paused_for_login: set[tuple[int, int]] = set()
+        self._returns = threading.Thread(target=self._return_long_held, name="returns", daemon=True)
         self._threads = [
             threading.Thread(target=self._serve, args=(n,), name=f"smtp-{n}", daemon=True)
             for n in range(sessions)
@@ -86,7 +93,8 @@ class Daemon:
         """Serve until SIGTERM or SIGINT, then stop within `grace_seconds`; return the exit code.
 
         What the relay has begun to take is finished, the rest goes back to the broker. A second
-        signal exits at once. `CONFIG`: the broker's topology is of another shape.
+        signal, a second later or more, exits at once. `CONFIG`: the broker's topology is of another
+        shape.
         """
         for number in STOPS:
             signal.signal(number, self._on_signal)
@@ -95,7 +103,7 @@ class Daemon:
         threading.excepthook = self._on_thread_died
         self._breaker.on_change(self._breaker_changed)
         self._consumer.start()
-        for thread in self._threads:
+        for thread in (*self._threads, self._returns):
             thread.start()
         while not self._stop.is_set():
             self._keep_house()
@@ -107,14 +115,15 @@ class Daemon:
 
     def _keep_house(self) -> None:
         self._heartbeat()
-        self._return_long_held()
         if self._consumer.mismatch is not None:
             self._exit_code = ExitCode.CONFIG
             self._stops.put("topology")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set() or not self._stops.empty():
+        now_seconds = time.monotonic()
+        if now_seconds - self._signalled_seconds > ONE_SIGNAL_SECONDS:
             os._exit(128 + number)
+        self._signalled_seconds = min(self._signalled_seconds, now_seconds)
         # Setting an event could deadlock: the handler may interrupt its very wait.
         self._stops.put(f"signal {number}")
 
@@ -155,7 +164,12 @@ class Daemon:
             self._consumer.release(RELAY_HOLD)
 
     def _return_long_held(self) -> None:
-        for delivery in self._inbox.take_older_than(time.monotonic() - LONGEST_HOLD_SECONDS):
+        # A thread of its own: a broker that blocks publishers would hold up the main one.
+        while not self._stop.wait(HOUSEKEEPING_SECONDS):
+            self._return_held_since(time.monotonic() - LONGEST_HOLD_SECONDS)
+
+    def _return_held_since(self, received_seconds: float) -> None:
+        for delivery in self._inbox.take_older_than(received_seconds):
             if not self._consumer.is_current(delivery):
                 continue
             followup = self._worker.back_to_lane(delivery)
@@ -186,7 +200,11 @@ class Daemon:
             except GivenBack:
                 return None
 
-        handled = self._worker.handle(delivery, transact)
+        key = delivery.generation, delivery.tag
+        handled = self._worker.handle(
+            delivery, transact, is_login_proven=key in self._paused_for_login
+        )
+        self._paused_for_login.discard(key)
         if handled is None:
             return
         troubles = [
@@ -202,5 +220,8 @@ class Daemon:
     def _pause(self, delivery: Delivery, handled: Handled, trouble: Unreachable) -> None:
         """Keep the delivery until the relay is back: its trouble says nothing of the message."""
         self._record(handled)
+        if trouble.stage is Stage.AUTH:
+            # It comes again only once a probe has logged in: then it is this mail that is refused.
+            self._paused_for_login.add((delivery.generation, delivery.tag))
         self._breaker.open(trouble)
         self._inbox.put_back(delivery)

@@ -36,29 +36,41 @@ class Worker:
     trusted_logins: frozenset[str]
     now: Callable[[], datetime]
 
-    def handle(self, delivery: Delivery, transact: Transact) -> Handled | None:
-        """Return the record to settle; None when the delivery was given back untouched."""
+    def handle(
+        self, delivery: Delivery, transact: Transact, *, is_login_proven: bool = False
+    ) -> Handled | None:
+        """Return the record to settle; None when the delivery was given back untouched.
+
+        `is_login_proven`: the relay has taken our login since it last wanted one for this mail.
+        """
         started_seconds = time.monotonic()
         now = self.now()
         trail = read_trail(delivery.properties, self.trusted_logins, now)
         prepared = _prepare(delivery, trail, now)
         if isinstance(prepared, Foregone):
-            outcomes, hold = prepared.outcomes, False
+            outcomes, hold, due = prepared.outcomes, False, trail.first_published
         else:
             answer = _transact(prepared.composed, transact)
             if answer is None:
                 return None
             outcomes, hold = _by_outcome(answer), prepared.hold_if_uncertain
-        age = now - trail.first_published
+            due = max(trail.first_published, prepared.send_at or trail.first_published)
         verdicts = tuple(
             Verdict(
                 recipients,
                 outcome,
-                decide(outcome, trail.attempt, age, self.policy, hold_if_uncertain=hold),
+                decide(
+                    outcome,
+                    trail.attempt,
+                    now - due,
+                    self.policy,
+                    hold_if_uncertain=hold,
+                    is_login_proven=is_login_proven,
+                ),
             )
             for outcome, recipients in outcomes.items()
         )
-        return self._record(delivery, trail, verdicts, started_seconds)
+        return self._record(delivery, trail, verdicts, due, started_seconds)
 
     def back_to_lane(self, delivery: Delivery) -> Followup:
         """Return the copy that gives a delivery back to its lane, no attempt spent."""
@@ -70,6 +82,7 @@ class Worker:
         delivery: Delivery,
         trail: Trail,
         verdicts: tuple[Verdict, ...],
+        due: datetime,
         started_seconds: float,
     ) -> Handled:
         now = self.now()
@@ -81,7 +94,7 @@ class Worker:
             attempt=trail.attempt,
             traceparent=traceparent if isinstance(traceparent, str) else None,
             verdicts=verdicts,
-            latency_seconds=(now - trail.first_published).total_seconds() if accepted else None,
+            latency_seconds=(now - due).total_seconds() if accepted else None,
             duration_seconds=time.monotonic() - started_seconds,
             followups=followups(delivery, trail, verdicts, now),
         )
@@ -93,6 +106,7 @@ class Ready:
 
     composed: Composed
     hold_if_uncertain: bool
+    send_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +130,7 @@ def _prepare(delivery: Delivery, trail: Trail, now: datetime) -> Ready | Foregon
     if pending:
         envelope = replace(composed.envelope, recipients=pending)
         composed = replace(composed, envelope=envelope)
-    return Ready(composed, hold_if_uncertain=email.if_uncertain == "hold")
+    return Ready(composed, email.if_uncertain == "hold", email.send_at)
 
 
 def _transact(composed: Composed, transact: Transact) -> Answer | None:

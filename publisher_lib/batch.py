@@ -14,16 +14,19 @@ class Batch:
         self._receipts: dict[int, Receipt] = {}
         self._failures: dict[int, PublishError] = {}
         self._on_their_way: deque[Future[Receipt]] = deque()
+        self._is_cut_short = False
 
     def add(self, future: Future[Receipt]) -> bool:
         """Take the next email's future; False once one has failed."""
         self._on_their_way.append(future)
         while self._on_their_way and self._on_their_way[0].done():
             self._collect()
-        return not self._failures
+        self._is_cut_short = bool(self._failures)
+        return not self._is_cut_short
 
     def refuse(self, error: PublishError) -> None:
-        """Note that the next email failed before it was on its way."""
+        """Note that the next email failed before it was on its way; none is taken after it."""
+        self._is_cut_short = True
         future: Future[Receipt] = Future()
         future.set_exception(error)
         self._on_their_way.append(future)
@@ -33,7 +36,7 @@ class Batch:
         while self._on_their_way:
             self._collect()
         if self._failures:
-            raise PublishManyFailed(self._receipts, self._failures)
+            raise PublishManyFailed(self._receipts, self._failures, self._is_cut_short)
         return list(self._receipts.values())
 
     def _collect(self) -> None:

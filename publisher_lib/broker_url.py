@@ -39,13 +39,15 @@ def read_urls(urls: str | Sequence[str], name: str) -> tuple[BrokerURL, ...]:
     Raises ValueError, without the URL (it holds a password), when one is no broker's.
     """
     listed = urls.split(",") if isinstance(urls, str) else urls
-    found = tuple(_read(url.strip(), name) for url in listed)
-    if not found:
-        raise ValueError(f"no broker URL is given; {ACCEPTED}")
-    return found
+    if not listed or not all(listed):
+        raise ValueError(f"the broker's URL is missing; {ACCEPTED}")
+    return tuple(_read(url, name) for url in listed)
 
 
 def _read(url: str, name: str) -> BrokerURL:
+    if not isinstance(url, str):
+        raise ValueError(ACCEPTED)  # noqa: TRY004 - what is no URL is refused alike
+    url = url.strip()
     scheme = url.partition("://")[0]
     if scheme not in {"amqp", "amqps"}:
         raise ValueError(ACCEPTED)

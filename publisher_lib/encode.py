@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from publisher_lib.errors import InvalidEmail
 from publisher_lib.message import Email
-from publisher_lib.message_id import MESSAGE_ID, MESSAGE_ID_RULE, new_message_id
+from publisher_lib.message_id import MESSAGE_ID, MESSAGE_ID_RULE, NO_STRING, new_message_id
 from publisher_lib.routing import CONTENT_TYPE, PUBLISHED_AT_MS, TYPE
 from publisher_lib.violations import violations
 
@@ -45,12 +45,14 @@ def encode(
     Raises `InvalidEmail`.
     """
     key = new_message_id() if message_id is None else message_id
+    if not isinstance(key, str):
+        raise InvalidEmail((("properties.message_id", NO_STRING),))
     if not MESSAGE_ID.fullmatch(key):
         raise InvalidEmail((("properties.message_id", MESSAGE_ID_RULE),))
     now_ms = time.time_ns() // 1_000_000
     headers: dict[str, object] = {PUBLISHED_AT_MS: now_ms}
     if traceparent is not None:
-        if not TRACEPARENT.fullmatch(traceparent):
+        if not isinstance(traceparent, str) or not TRACEPARENT.fullmatch(traceparent):
             raise InvalidEmail((("properties.headers.traceparent", TRACEPARENT_RULE),), key)
         headers["traceparent"] = traceparent
     checked = email if isinstance(email, Email) else _checked(email, key)

@@ -55,20 +55,26 @@ class PublishManyFailed(PublishError):
     """Some emails of `publish_many` were not confirmed.
 
     `receipts` and `failures` are keyed by the email's index, from 0, and cover every email that
-    was taken from the iterable; those after them were not looked at.
+    was taken from the iterable. `is_cut_short`: those after them, if any, were not taken.
     """
 
     def __init__(
-        self, receipts: Mapping[int, "Receipt"], failures: Mapping[int, PublishError]
+        self,
+        receipts: Mapping[int, "Receipt"],
+        failures: Mapping[int, PublishError],
+        is_cut_short: bool = False,  # noqa: FBT001, FBT002 - pickled by position
     ) -> None:
         self.receipts = dict(receipts)
         self.failures = dict(failures)
+        self.is_cut_short = is_cut_short
+        taken = len(self.receipts) + len(self.failures)
+        rest = f" (those after number {taken - 1} were not taken)" if is_cut_short else ""
         index, first = min(self.failures.items())
         super().__init__(
-            f"{len(self.failures)} of {len(self.receipts) + len(self.failures)} emails were not "
-            f"confirmed; the first is number {index}, {type(first).__name__}: {first}",
+            f"{len(self.failures)} of {taken} emails were not confirmed{rest}; the first is "
+            f"number {index}, {type(first).__name__}: {first}",
             first.message_id,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.receipts, self.failures)
+        return type(self), (self.receipts, self.failures, self.is_cut_short)

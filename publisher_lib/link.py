@@ -9,7 +9,7 @@ from pika import exceptions
 
 from publisher_lib.broker_url import BrokerURL, explain
 from publisher_lib.loop import Loop
-from publisher_lib.outgoing import Outgoing
+from publisher_lib.outgoing import CURE, Outgoing
 
 ACCESS_REFUSED: Final = 403
 NOT_FOUND: Final = 404
@@ -173,7 +173,8 @@ class Link:
             unanswered = self._take_all()
             if reason.reply_code in {ACCESS_REFUSED, NOT_FOUND} and len(unanswered) > 1:
                 _doubt_where_known(unanswered, self._known_exchanges)
-            self._owner.refused(explain(reason), unanswered)
+            cure = f"; {CURE}" if reason.reply_code == NOT_FOUND else ""
+            self._owner.refused(explain(reason) + cure, unanswered)
         self._connection.channel(on_open_callback=self._channel_opened)
 
     def _ended(self, _connection: Any, reason: Exception) -> None:

@@ -1,34 +1,20 @@
 """The email of the contract `email.v1`: the model from which its JSON Schema is made."""
 
-import mimetypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, GetPydanticSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from publisher_lib.fields import (
-    BASE64_PATTERN,
-    CONTENT_ID_PATTERN,
-    DENIED_TYPE_PATTERN,
-    MEDIA_TYPE_PATTERN,
     NO_CONTROLS,
     NO_CONTROLS_PATTERN,
-    Base64Text,
     Headers,
     Instant,
     Mailboxes,
     OneMailbox,
     OptionalMailboxes,
-    check_media_type,
     wrong,
 )
 from publisher_lib.limits import (
@@ -39,115 +25,28 @@ from publisher_lib.limits import (
     size_message,
 )
 from publisher_lib.mailbox import Mailbox, parse_mailbox
+from publisher_lib.model import Model
+from publisher_lib.parts import Attachment, Content
+
+__all__ = ["Attachment", "Content", "Email"]
 
 MAX_ATTACHMENTS: Final = 50
 SURELY_SMALL_CHARACTERS: Final = 100_000
 """Texts this short cannot reach the size limit, so nothing needs counting."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Content(_Model):
-    """What the mail says: plain text, HTML, or both (the reader's program chooses)."""
-
-    text: str | None = None
-    html: str | None = None
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": ["text"], "properties": {"text": {"type": "string"}}},
-                {"required": ["html"], "properties": {"html": {"type": "string"}}},
-            ]
-        }
-    )
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.text is None and self.html is None:
-            raise wrong("must have text, html or both")
-        return self
-
-
-class Attachment(_Model):
-    """A file that goes with the mail; with a `content_id`, an image inside its HTML.
-
-    `content` is base64; bytes given in Python are encoded. HTML refers to a `content_id` of
-    `logo` as `cid:logo`.
-    """
-
-    filename: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=255,
-            pattern=NO_CONTROLS_PATTERN.replace("^[^", r"^[^/\\"),
-            description="a file name without folders and control characters",
-            json_schema_extra=NO_CONTROLS,
-        ),
-    ]
-    content_type: Annotated[
-        str,
-        Field(
-            max_length=200,
-            pattern=MEDIA_TYPE_PATTERN,
-            description="type/subtype, parameters allowed; not multipart/* nor message/*",
-            json_schema_extra={
-                "not": {"anyOf": [{"pattern": DENIED_TYPE_PATTERN}, {"pattern": r"\n"}]}
-            },
-        ),
-        AfterValidator(check_media_type),
-    ]
-    content: Annotated[
-        Base64Text,
-        Field(
-            pattern=BASE64_PATTERN,
-            description="the file in base64 with padding",
-            json_schema_extra={
-                "contentEncoding": "base64",
-                "pattern": BASE64_PATTERN,
-                "format": "base64",
-                "not": {"pattern": r"\n"},
-            },
-        ),
-    ]
-    content_id: Annotated[
-        str | None,
-        Field(
-            max_length=200,
-            pattern=CONTENT_ID_PATTERN,
-            description="letters, digits and . _ + -, optionally followed by @ and a domain",
-            json_schema_extra={"not": {"pattern": r"\n"}},
-        ),
-    ] = None
-
-    @classmethod
-    def from_path(cls, path: str | Path, content_id: str | None = None) -> Self:
-        """Read a file; its type is guessed from its name."""
-        path = Path(path)
-        guessed, encoding = mimetypes.guess_type(path.name)
-        media_type = guessed if guessed and not encoding else "application/octet-stream"
-        return cls.model_validate(
-            {
-                "filename": path.name,
-                "content_type": media_type,
-                "content": path.read_bytes(),
-                "content_id": content_id,
-            }
-        )
-
-
-class Email(_Model):
+class Email(Model):
     """One email: whom it goes to, whom it is from, and what it says.
 
     `send_at` and `expires_at` bound when it may be sent; an expired one is dead-lettered, never
     sent. `if_uncertain` says what to do when nobody can know whether the relay took it.
     """
 
-    email_to: Mailboxes
-    email_from: OneMailbox
+    email_to: Annotated[Mailboxes, Field(description="whom it goes to, the To field")]
+    email_from: Annotated[
+        OneMailbox,
+        Field(description="the sender's mailbox: addr@domain or Display Name <addr@domain>"),
+    ]
     subject: Annotated[
         str,
         Field(
@@ -158,17 +57,39 @@ class Email(_Model):
             json_schema_extra=NO_CONTROLS,
         ),
     ]
-    message: Content
-    cc: OptionalMailboxes = None
-    bcc: OptionalMailboxes = None
-    reply_to: OptionalMailboxes = None
-    headers: Headers = None
-    attachments: Annotated[
-        tuple[Attachment, ...] | None, Field(max_length=MAX_ATTACHMENTS, strict=False)
+    message: Annotated[Content, Field(description="what it says: text, html or both")]
+    cc: Annotated[
+        OptionalMailboxes, Field(description="who gets a copy, for all to see: the Cc field")
     ] = None
-    send_at: Instant = None
-    expires_at: Instant = None
-    if_uncertain: Literal["resend", "hold"] | None = None
+    bcc: Annotated[
+        OptionalMailboxes, Field(description="who gets a copy that no other recipient sees")
+    ] = None
+    reply_to: Annotated[
+        OptionalMailboxes, Field(description="where answers go, if not to email_from")
+    ] = None
+    headers: Annotated[
+        Headers, Field(description="further header fields, none that Hopmail writes itself")
+    ] = None
+    attachments: Annotated[
+        Sequence[Attachment] | None,
+        GetPydanticSchema(lambda _source, handler: handler(tuple[Attachment, ...] | None)),
+        Field(
+            max_length=MAX_ATTACHMENTS,
+            strict=False,
+            description="files that go with it, and images inside its HTML",
+        ),
+    ] = None
+    send_at: Annotated[Instant, Field(description="not to be sent before this moment")] = None
+    expires_at: Annotated[
+        Instant, Field(description="not to be sent from this moment on: dead-lettered instead")
+    ] = None
+    if_uncertain: Annotated[
+        Literal["resend", "hold"] | None,
+        Field(
+            description="when nobody can know whether the relay took it: resend (the default; "
+            "it may arrive twice) or hold (as a dead letter, for a person to decide)"
+        ),
+    ] = None
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -8,6 +8,7 @@ from typing import Final
 
 MESSAGE_ID: Final = re.compile(r"[\x21-\x7e]{1,200}")
 MESSAGE_ID_RULE: Final = "must be 1 to 200 printable ASCII characters without spaces"
+NO_STRING: Final = "must be a string; str(…) makes one of a number or UUID"
 
 _VERSION: Final = 7 << 76
 _VARIANT: Final = 0b10 << 62

@@ -13,6 +13,9 @@ from publisher_lib.errors import (
     Unroutable,
 )
 
+CURE: Final = "start the consumer, or run `hopmail topology apply`"
+"""For queues or exchanges that are not there."""
+
 IN_DOUBT: Final = (
     "the message may or may not be on the broker, publish it again with the same message_id"
 )
@@ -67,8 +70,7 @@ class Outgoing:
         self._fail(
             Unroutable,
             f"the broker returned the message ({self.returned}): no queue is bound to exchange "
-            f"{self.exchange!r} with routing key {self.routing_key!r}; start the consumer, or run "
-            "`hopmail topology apply`",
+            f"{self.exchange!r} with routing key {self.routing_key!r}; {CURE}",
         )
 
     def reject(self, words: str) -> None:

@@ -31,7 +31,8 @@ class Publisher:
     first publish, with one thread and one connection, may be used from any thread, and works on
     in forked children (gunicorn --preload, celery).
 
-    Raises ValueError when an argument is wrong; the text never holds the password.
+    Raises ValueError when an argument is wrong, TypeError when a timeout is no timedelta; the
+    text never holds the password.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class Publisher:
         app_id: str | None = None,
         timeout: timedelta = DEFAULT_TIMEOUT,
     ) -> None:
-        if app_id is not None and not 1 <= len(app_id.encode()) <= MAX_SHORT_STRING:
-            raise ValueError(f"app_id must have 1 to {MAX_SHORT_STRING} bytes")
+        if app_id is not None and not _is_short_string(app_id):
+            raise ValueError(f"app_id must be a string of 1 to {MAX_SHORT_STRING} bytes")
         self._app_id = app_id
         self._timeout_seconds = _seconds(timeout)
         self._confirmed = ConfirmedPublisher(url, name=app_id or "publisher_lib")
@@ -134,9 +135,13 @@ class Publisher:
 
         At the first failure no more is taken, and what is on its way is awaited. Raises
         `PublishManyFailed`, which tells by index what was confirmed and what was not and why;
-        ValueError when there are not as many `message_ids` as emails.
+        ValueError when there are not as many `message_ids` as emails; TypeError for one email.
         """
         self._refuse_on_io_thread("publish_many")
+        if isinstance(emails, Email | Mapping | str | bytes):
+            raise TypeError("publish_many takes several emails, in a list; publish takes one")
+        if isinstance(message_ids, str):
+            raise TypeError("message_ids must be a list of one for each email")
         pairs = (
             zip(emails, repeat(None), strict=False)
             if message_ids is None
@@ -224,7 +229,14 @@ class Publisher:
             )
 
 
+def _is_short_string(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value.encode()) <= MAX_SHORT_STRING
+
+
 def _seconds(timeout: timedelta) -> float:
+    if not isinstance(timeout, timedelta):
+        seconds = timeout if isinstance(timeout, int | float) else "…"
+        raise TypeError(f"timeout must be a timedelta: timedelta(seconds={seconds})")
     if timeout < timedelta():
         raise ValueError("a timeout must not be negative")
     return timeout.total_seconds()

@@ -19,7 +19,7 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
     """Open a short-lived connection to the first broker that answers.
 
     `name` is shown in the broker's list of connections. Raises `BrokerUnavailable` naming each
-    address and what was wrong with it.
+    address and what was wrong with it, also when the connection is lost within the block.
     """
     failures: list[str] = []
     for broker in read_urls(urls, name):
@@ -30,6 +30,9 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
             continue
         try:
             yield connection
+            connection.close()
+        except (exceptions.AMQPError, OSError) as error:
+            raise BrokerUnavailable(f"{broker.address}: {explain(error)}") from None
         finally:
             if connection.is_open:
                 connection.close()

@@ -3,6 +3,8 @@
 import logging
 import random
 import threading
+import time
+from collections.abc import Iterable
 from itertools import cycle
 from typing import Final
 
@@ -13,17 +15,19 @@ from consumer.amqp.link import Link
 from consumer.core.delivery import Delivery
 from consumer.core.topology import Topology
 from publisher_lib.broker_url import read_urls
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
+REDECLARE_SECONDS: Final = 5.0
 
 
 class Consumer:
     """Fills the inbox from the lanes' queues and acks what was settled.
 
-    Consuming goes on while nobody holds it: `hold` and `release` take a word that says who.
+    A lane is consumed while nobody holds it: `hold` and `release` take a word that says who.
     """
 
     def __init__(
@@ -34,13 +38,15 @@ class Consumer:
         self._topology = topology
         self._prefetch = prefetch
         self._inbox = inbox
-        self._holds: set[str] = set()
+        self._holds: set[tuple[str, Lane]] = set()
         self._generation = 0
         self._link: Link | None = None
         self._closing = threading.Event()
         self.mismatch: declare.TopologyMismatch | None = None
         """Set once the broker's topology is of another shape: no reconnect can mend that."""
         self._lock = threading.Lock()
+        self._declaring = threading.Lock()
+        self._declared_seconds = -REDECLARE_SECONDS
         self._thread = threading.Thread(target=self._run, name="amqp", daemon=True)
 
     def start(self) -> None:
@@ -64,17 +70,23 @@ class Consumer:
         if link is not None and link.generation == delivery.generation:
             link.ack(delivery.tag)
 
-    def hold(self, who: str) -> None:
-        """Take no more deliveries until everybody who held has released."""
+    def hold(self, who: str, lanes: Iterable[Lane] = Lane) -> None:
+        """Take no more deliveries of these lanes until everybody who held them has released."""
         with self._lock:
-            self._holds.add(who)
+            self._holds |= {(who, lane) for lane in lanes}
             self._apply_holds()
 
-    def release(self, who: str) -> None:
+    def release(self, who: str, lanes: Iterable[Lane] = Lane) -> None:
         """Withdraw `hold`."""
         with self._lock:
-            self._holds.discard(who)
+            self._holds -= {(who, lane) for lane in lanes}
             self._apply_holds()
+
+    def redeclare(self) -> None:
+        """Make what is missing on the broker, at most once in a while. Thread-safe."""
+        with self._declaring:
+            if time.monotonic() - self._declared_seconds >= REDECLARE_SECONDS:
+                self._declare()
 
     def close(self, timeout_seconds: float) -> bool:
         """Send the last acks, close, and let the broker requeue the rest; False: not in time."""
@@ -87,7 +99,7 @@ class Consumer:
 
     def _apply_holds(self) -> None:
         if self._link is not None:
-            self._link.consume(not self._holds)
+            self._link.consume(frozenset(Lane) - {lane for _who, lane in self._holds})
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -121,6 +133,7 @@ class Consumer:
         return link.was_open
 
     def _declare(self) -> bool:
+        self._declared_seconds = time.monotonic()
         try:
             declare.apply(self._urls, self._topology)
         except BrokerUnavailable as trouble:

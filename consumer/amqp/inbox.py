@@ -10,24 +10,26 @@ from consumer.core.delivery import Delivery
 from publisher_lib.routing import Lane
 
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
-"""The broker bounds deliveries by number only; beyond this many bytes consuming is held."""
+"""The broker bounds deliveries by number only; beyond this many bytes a lane is held."""
+
+OnFull = Callable[[Lane, bool], None]
 
 
 class Inbox:
     """Hands deliveries to sessions so that bulk never delays transactional mail.
 
     The first session serves the transactional lane alone, the others take turns between the
-    lanes; a single session takes turns, transactional first. `on_full` is called with True
-    when too many bytes are held and with False when there is room again.
+    lanes; a single session takes turns, transactional first. `on_full` is called with a lane and
+    True when too many of its bytes are held, and with False when there is room again.
     """
 
-    def __init__(self, sessions: int, on_full: Callable[[bool], None] = lambda _full: None) -> None:
+    def __init__(self, sessions: int, on_full: OnFull = lambda _lane, _full: None) -> None:
         self._reserved = sessions > 1
         self._on_full = on_full
         self._lanes: dict[Lane, deque[Delivery]] = {lane: deque() for lane in Lane}
         self._turn = Lane.TRANSACTIONAL
-        self._bytes = 0
-        self._full = False
+        self._bytes = dict.fromkeys(Lane, 0)
+        self._full: set[Lane] = set()
         self._closed = False
         self._lock = threading.Lock()
         self._transactional_came = threading.Condition(self._lock)
@@ -60,7 +62,7 @@ class Inbox:
                 return None
             lane = Lane.TRANSACTIONAL if kept else self._next_lane()
             delivery = self._lanes[lane].popleft()
-            self._weigh(-len(delivery.body))
+            self._weigh(lane, -len(delivery.body))
             return delivery
 
     def take_older_than(self, received_seconds: float) -> list[Delivery]:
@@ -74,15 +76,15 @@ class Inbox:
             ]
             for delivery in old:
                 self._lanes[delivery.lane].remove(delivery)
-                self._weigh(-len(delivery.body))
+                self._weigh(delivery.lane, -len(delivery.body))
             return old
 
     def clear(self) -> None:
         """Forget everything held."""
         with self._lock:
-            for lane in self._lanes.values():
-                lane.clear()
-            self._weigh(-self._bytes)
+            for lane, held in self._lanes.items():
+                held.clear()
+                self._weigh(lane, -self._bytes[lane])
 
     def close(self) -> None:
         """Let every `take`, waiting or to come, return None: no session starts another mail."""
@@ -102,17 +104,18 @@ class Inbox:
         return lane
 
     def _added(self, delivery: Delivery) -> None:
-        self._weigh(len(delivery.body))
+        self._weigh(delivery.lane, len(delivery.body))
         self._any_came.notify()
         if self._reserved and delivery.lane is Lane.TRANSACTIONAL:
             self._transactional_came.notify()
 
-    def _weigh(self, change: int) -> None:
-        self._bytes += change
-        full = self._bytes > MAX_HELD_BYTES or (self._full and self._bytes > MAX_HELD_BYTES // 2)
-        if full != self._full:
-            self._full = full
-            self._on_full(full)
+    def _weigh(self, lane: Lane, change: int) -> None:
+        self._bytes[lane] += change
+        bound = MAX_HELD_BYTES // 2 if lane in self._full else MAX_HELD_BYTES
+        full = self._bytes[lane] > bound
+        if full != (lane in self._full):
+            self._full ^= {lane}
+            self._on_full(lane, full)
 
 
 def _other(lane: Lane) -> Lane:

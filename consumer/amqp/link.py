@@ -45,7 +45,7 @@ class Link:
         self._prefetch = prefetch
         self._deliver = deliver
         self._redeclare = redeclare
-        self._consuming = False
+        self._wanted: frozenset[Lane] = frozenset()
         self._tags: dict[str, Lane] = {}
         self._subscriptions = 0
         self._acks: deque[int] = deque()
@@ -88,9 +88,9 @@ class Link:
             self._flush_due = True
             self.call(self._flush)
 
-    def consume(self, wanted: bool) -> None:  # noqa: FBT001 - the one thing it sets
-        """Start or cancel the lanes' consumers; what was delivered stays ours. Thread-safe."""
-        self.call(partial(self._set_consuming, wanted))
+    def consume(self, lanes: frozenset[Lane]) -> None:
+        """Consume these lanes and no other; what was delivered stays ours. Thread-safe."""
+        self.call(partial(self._set_wanted, lanes))
 
     def close(self) -> None:
         """Close after the acks handed in before; the broker requeues the rest. Thread-safe."""
@@ -110,25 +110,23 @@ class Link:
         self._subscribe()
         log.info("consuming", extra={"prefetch": self._prefetch})
 
-    def _set_consuming(self, wanted: bool) -> None:  # noqa: FBT001 - as above
-        self._consuming = wanted
+    def _set_wanted(self, lanes: frozenset[Lane]) -> None:
+        self._wanted = lanes
         self._subscribe()
 
     def _subscribe(self) -> None:
         if not self.is_open:
             return
-        if self._consuming:
-            for lane in set(Lane) - set(self._tags.values()):
-                self._subscriptions += 1
-                tag = f"hopmail.{lane}.{self._subscriptions}"
-                self._tags[tag] = lane
-                self._channel.basic_consume(
-                    lane_queue(lane), partial(self._received, lane), consumer_tag=tag
-                )
-        else:
-            for tag in self._tags:
-                self._channel.basic_cancel(tag)
-            self._tags.clear()
+        for lane in self._wanted - set(self._tags.values()):
+            self._subscriptions += 1
+            tag = f"hopmail.{lane}.{self._subscriptions}"
+            self._tags[tag] = lane
+            self._channel.basic_consume(
+                lane_queue(lane), partial(self._received, lane), consumer_tag=tag
+            )
+        for tag in [tag for tag, lane in self._tags.items() if lane not in self._wanted]:
+            self._channel.basic_cancel(tag)
+            del self._tags[tag]
 
     def _received(self, lane: Lane, _channel: Any, method: Any, found: Any, body: bytes) -> None:
         delivery = Delivery(

@@ -91,18 +91,25 @@ class Settler:
                 return
         if not settlement.refused:
             self._consumer.ack(settlement.delivery)
-            settlement.settled()
             self._closed_one()
+            settlement.settled()
         elif self._consumer.is_current(settlement.delivery):
             again = threading.Timer(
                 AGAIN_SECONDS,
-                self._publish,
+                self._publish_again,
                 (settlement.delivery, tuple(settlement.refused), settlement.settled),
             )
             again.daemon = True
             again.start()
         else:
             self._closed_one()
+
+    def _publish_again(
+        self, delivery: Delivery, followups: tuple[Followup, ...], settled: Callable[[], None]
+    ) -> None:
+        # Most likely an exchange, a queue or its binding went away.
+        self._consumer.redeclare()
+        self._publish(delivery, followups, settled)
 
     def _closed_one(self) -> None:
         with self._idle:

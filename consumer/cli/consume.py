@@ -21,6 +21,7 @@ from consumer.smtp.breaker import Breaker
 from consumer.smtp.relay import Relay
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
+from publisher_lib.routing import Lane
 
 
 def consume() -> None:
@@ -39,8 +40,8 @@ def consume() -> None:
 
 
 def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
-    def hold_when_full(full: bool) -> None:  # noqa: FBT001 - the inbox's callback
-        (consumer.hold if full else consumer.release)(FULL_HOLD)
+    def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
+        (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
     inbox = Inbox(settings.smtp_sessions, hold_when_full)
     consumer = Consumer(

@@ -13,6 +13,7 @@ from consumer.core.outcome import (
     NotDue,
     Outcome,
     Refused,
+    Stage,
     Undecodable,
     Unreachable,
 )
@@ -22,7 +23,7 @@ from consumer.core.outcome import (
 class RetryPolicy:
     """How long to wait before each further attempt, and when to stop trying.
 
-    `delays` ascend; each has a retry queue per lane. `max_age` counts from the first publish.
+    `delays` ascend; each has a retry queue per lane. `max_age` counts as `age` does.
     """
 
     delays: tuple[timedelta, ...]
@@ -40,10 +41,13 @@ def decide(  # noqa: C901 - one case per outcome, read as a table
     policy: RetryPolicy,
     *,
     hold_if_uncertain: bool = False,
+    is_login_proven: bool = False,
 ) -> Disposition:
     """Return what becomes of a delivery after its `attempt`-th attempt, counted from 1.
 
-    Scope comes before severity: the relay's own trouble pauses consuming and spends no attempt.
+    `age` counts from when it was published, or was to be sent if that is later. Scope comes
+    before severity: the relay's own trouble pauses consuming and spends no attempt. A relay that
+    takes our login (`is_login_proven`) and yet wants one for this mail refuses the mail.
     """
     match outcome:
         case Accepted():
@@ -58,6 +62,8 @@ def decide(  # noqa: C901 - one case per outcome, read as a table
             return Retry(policy.step_towards(remaining), attempt)
         case Refused(reply=reply) if reply.is_permanent:
             return DeadLetter(Reason.REFUSED)
+        case Unreachable(stage=Stage.AUTH) if is_login_proven:
+            return _try_again(attempt, age, policy, give_up=Reason.ATTEMPTS_EXHAUSTED)
         case Unreachable(stage=stage) if stage.is_before_mail:
             return Pause()
         case InDoubt() if hold_if_uncertain:

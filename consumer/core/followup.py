@@ -17,6 +17,8 @@ from consumer.core.outcome import (
     NotDue,
     Outcome,
     Refused,
+    Reply,
+    Stage,
     Undecodable,
     Unreachable,
 )
@@ -43,26 +45,32 @@ MAX_KEPT_CHARACTERS: Final = 512
 
 MAX_DETAIL_BYTES: Final = 16_384
 
+Cause = tuple[Reason, Stage | None, Reply | None]
+"""The reply without its text, in which relays quote the recipient."""
+
 
 def followups(
     delivery: Delivery, trail: Trail, verdicts: Iterable[Verdict], now: datetime
 ) -> tuple[Followup, ...]:
     """Return the retry copies and dead letters that `verdicts` ask for.
 
-    Recipients that wait equally long share one retry copy; each dead letter has its own detail.
+    Recipients that wait equally long share one retry copy, and those given up for the same cause
+    one dead letter, with the first one's detail: each copy holds the whole body.
     """
     waiting: dict[Retry, list[str]] = {}
-    found: list[Followup] = []
+    dead: dict[Cause, list[Verdict]] = {}
     for verdict in verdicts:
         match verdict.disposition:
             case Retry() as retry:
                 waiting.setdefault(retry, []).extend(verdict.recipients)
             case DeadLetter(reason=reason):
-                found.append(_dead_letter(delivery, trail, verdict, reason, now))
+                dead.setdefault(_cause(reason, verdict.outcome), []).append(verdict)
             case _:
                 pass
-    found.extend(_retry(delivery, trail, *item) for item in waiting.items())
-    return tuple(found)
+    return (
+        *(_dead_letter(delivery, trail, cause[0], alike, now) for cause, alike in dead.items()),
+        *(_retry(delivery, trail, *item) for item in waiting.items()),
+    )
 
 
 def back_to_lane(delivery: Delivery, trail: Trail) -> Followup:
@@ -79,15 +87,24 @@ def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]
     )
 
 
+def _cause(reason: Reason, outcome: Outcome) -> Cause:
+    match outcome:
+        case Refused(stage=stage, reply=reply) | Unreachable(stage=stage, reply=reply):
+            return reason, stage, reply and replace(reply, text="")
+        case _:
+            return reason, None, None
+
+
 def _dead_letter(
-    delivery: Delivery, trail: Trail, verdict: Verdict, reason: Reason, now: datetime
+    delivery: Delivery, trail: Trail, reason: Reason, alike: list[Verdict], now: datetime
 ) -> Followup:
-    onward = replace(trail, pending=verdict.recipients or trail.pending)
+    recipients = tuple(name for verdict in alike for name in verdict.recipients)
+    onward = replace(trail, pending=recipients or trail.pending)
     headers = {
         **_kept(delivery),
         **trail_headers(onward),
         REASON: reason.value,
-        DETAIL: _detail_json(verdict.outcome),
+        DETAIL: _detail_json(alike[0].outcome),
         LANE: str(delivery.lane),
         LAST_ATTEMPT_MS: int(now.timestamp() * 1000),
     }

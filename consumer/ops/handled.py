@@ -9,7 +9,7 @@ from consumer.core.disposition import Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import Undecodable
 from consumer.ops.facts import Fact, facts, worst
-from consumer.ops.mask import mask, mask_addresses
+from consumer.ops.mask import mask, mask_addresses, mask_quotations
 from publisher_lib.message import Email
 from publisher_lib.message_id import MESSAGE_ID
 
@@ -82,7 +82,7 @@ def _told(fact: Fact, recipients: Iterable[str]) -> dict[str, Any]:
         "stage": fact.stage and fact.stage.name,
         "code": fact.reply and fact.reply.code,
         "enhanced": (fact.reply and fact.reply.enhanced) or None,
-        "text": mask_addresses(fact.text, recipients) or None,
+        "text": mask_quotations(fact.text, recipients) or None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Masks addresses in what is logged: enough is left to recognise, not enough to know."""
+"""Masks addresses and quotations in what is logged: enough to recognise, too little to know."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,20 @@ LEAST_TELLING_NAME: Final = 3
 """Shorter names are left where they stand without a domain: too many words hold them."""
 
 ADDRESS: Final = re.compile(r"""("[^"]*"|[^\s<>"'(),:;@]+)(?:@|%40)([^\s<>"'(),:;@]+)""")
+
+LINK: Final = re.compile(
+    r"(?:([a-z][a-z0-9+.-]{0,20}://)(?:[^\s/?#]*@)?([\w.-]*)"
+    r"|((?:[\w-]+\.)+[\w-]+)(?::\d+)?[/?#])\S*",
+    re.IGNORECASE,
+)
+"""A URL, also one without its scheme: a path or query often is a secret for one recipient."""
+
+QUOTED: Final = (
+    re.compile(r"""\"(?:.*"(?!\w)|.*)""", re.DOTALL),
+    re.compile(r"[«»„“”‹›‚‘](?:.*[«»“”‹›‘’]|.*)", re.DOTALL),  # noqa: RUF001 - quotation marks
+    re.compile(r"(?<!\w)['`](?:.*['`](?!\w)|.*)", re.DOTALL),
+)
+"""From the first mark to the last, for what is quoted may hold some; or to the end, cut off."""
 
 
 def mask(address: str) -> str:
@@ -31,3 +45,14 @@ def mask_addresses(text: str, recipients: Iterable[str] = ()) -> str:
             alone = re.compile(re.escape(name), re.IGNORECASE)
             text = alone.sub(lambda found: f"{found[0][:1]}***", text)
     return text
+
+
+def mask_quotations(text: str, recipients: Iterable[str] = ()) -> str:
+    """Return a relay's words without what they repeat of a mail: quoted text, links, addresses.
+
+    Of a link the scheme and host are left.
+    """
+    for marks in QUOTED:
+        text = marks.sub('"…"', text)
+    text = LINK.sub(lambda found: f"{found[1] or ''}{found[2] or found[3] or ''}/…", text)
+    return mask_addresses(text, recipients)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource
 
-from consumer.settings.mask import mask_urls
+from consumer.settings.mask import mask_given, mask_urls
 from consumer.settings.model import PREFIX, Settings, variables
 from consumer.settings.read import Unusable
 from consumer.settings.secret_files import SUFFIX
@@ -67,7 +67,7 @@ def _line(name: str, details: ErrorDetails) -> str:
     given, problem = details["input"], details["ctx"]["error"]
     if isinstance(given, Unusable):
         return f"{name} {problem}"
-    shown = mask_urls(given) if name in HOLD_SECRETS else given[:LONGEST_SHOWN]
+    shown = mask_urls(given) if name in HOLD_SECRETS else mask_given(given)[:LONGEST_SHOWN]
     return f"{name}: given {shown!r}; {problem}"
 
 
@@ -81,4 +81,6 @@ def _unknown() -> Iterator[str]:
     for name in sorted({name.upper() for name in (*os.environ, *in_file)}):
         if name.startswith(PREFIX) and not name.startswith(OF_TESTS) and name not in known.values():
             close = get_close_matches(name.removeprefix(PREFIX), known, n=1)
-            yield f"{name} is no setting" + (f"; did you mean {known[close[0]]}?" if close else "")
+            yield f"{mask_given(name)} is no setting" + (
+                f"; did you mean {known[close[0]]}?" if close else ""
+            )

@@ -16,6 +16,14 @@ URL: Final = re.compile(
 SEPARATOR: Final = re.compile(r",\s*(?=[a-z]{1,10}://)", re.IGNORECASE)
 
 
+def mask_given(text: str) -> str:
+    """Return `text`, and where it holds what a URL or a login would hold, as `mask_urls`.
+
+    People give URLs under the wrong name.
+    """
+    return mask_urls(text) if "://" in text or "@" in text else text
+
+
 def mask_urls(text: str) -> str:
     """Return URLs, comma-separated, without passwords; what is no clear URL wholly hidden."""
     return ",".join(_mask(url.strip()) for url in SEPARATOR.split(text))

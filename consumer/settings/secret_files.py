@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from consumer.settings.mask import mask_given
 from consumer.settings.read import Unusable
 
 SUFFIX: Final = "_FILE"
@@ -32,13 +33,14 @@ class SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Return what the files hold, by variable."""
         paths = {name: self._given.get(f"{name}{SUFFIX}".lower()) for name in self._variables}
-        return {name: self._content(name, Path(path)) for name, path in paths.items() if path}
+        return {name: self._content(name, path) for name, path in paths.items() if path}
 
-    def _content(self, name: str, path: Path) -> str | Unusable:
+    def _content(self, name: str, path: str) -> str | Unusable:
         if self._given.get(name.lower()):
             return Unusable(f"is given twice, by {name} and by {name}{SUFFIX}; leave one out")
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            return Unusable(f"cannot be read from {str(path)!r} ({name}{SUFFIX}): {why}")
+            shown = mask_given(path)
+            return Unusable(f"cannot be read from {shown!r} ({name}{SUFFIX}): {why}")

@@ -25,7 +25,7 @@ LARGEST_WRITE_BYTES: Final = 16_384
 """One TLS record (RFC 8446 §5.1): the peer can read all of a write, or nothing of it."""
 
 REPLY_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*?))?\r*", re.DOTALL)
-EXCERPT_BYTES: Final = 80
+EXCERPT_CHARACTERS: Final = 80
 CLOSED: Final = "the relay closed the connection"
 
 
@@ -169,4 +169,4 @@ def _own_name(sock: socket.socket) -> str:
 
 
 def _excerpt(line: bytes) -> str:
-    return printable(line[:EXCERPT_BYTES].decode("ascii", "replace"))
+    return printable(line.decode("ascii", "replace"))[:EXCERPT_CHARACTERS]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from consumer.amqp import declare
-from consumer.amqp.connection import BrokerUnavailable
+from consumer.amqp.connection import BrokerUnavailable, blocking_connection
 from consumer.core.topology import Topology, topology
 from tests.support.broker import LADDER, Broker, VirtualHost
 from tests.support.smtp_sink import free_port
@@ -138,3 +138,16 @@ def test_each_step_of_the_ladder_has_a_queue_per_lane() -> None:
         "email.bulk.retry.30s.v1",
         "email.bulk.retry.4h.v1",
     } < names
+
+
+def test_a_connection_lost_amid_declaring_is_a_broker_that_is_not_available(
+    vhost: VirtualHost,
+) -> None:
+    with pytest.raises(BrokerUnavailable, match=f"127.0.0.1:{vhost.broker.port}: "):
+        lose_connection(vhost)
+
+
+def lose_connection(vhost: VirtualHost) -> None:
+    with blocking_connection((vhost.url,), "test") as connection:
+        vhost.close_connections()
+        connection.process_data_events(5)

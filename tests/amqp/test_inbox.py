@@ -106,23 +106,25 @@ def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
 
 def test_too_many_bytes_hold_consuming_until_half_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
-    told: list[bool] = []
-    inbox = Inbox(sessions=1, on_full=told.append)
+    told: list[tuple[Lane, bool]] = []
+    inbox = Inbox(sessions=1, on_full=lambda lane, full: told.append((lane, full)))
+    inbox.put(delivery(9, Lane.BULK, body=b"x" * 90))
     for tag in (1, 2, 3):
         inbox.put(delivery(tag, body=b"x" * 40))
-    assert told == [True]
+    assert told == [(Lane.TRANSACTIONAL, True)], "each lane has a bound of its own"
 
     inbox.take(0, NOW_SECONDS)
-    assert told == [True], "80 bytes are still more than half"
+    assert told == [(Lane.TRANSACTIONAL, True)], "80 bytes are still more than half"
+    inbox.take(0, NOW_SECONDS)
     inbox.take(0, NOW_SECONDS)
 
-    assert told == [True, False]
+    assert told == [(Lane.TRANSACTIONAL, True), (Lane.TRANSACTIONAL, False)]
 
 
 def test_clearing_forgets_everything_and_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
     told: list[bool] = []
-    inbox = Inbox(sessions=1, on_full=told.append)
+    inbox = Inbox(sessions=1, on_full=lambda _lane, full: told.append(full))
     inbox.put(delivery(1, body=b"x" * 101))
 
     inbox.clear()

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 import pika
 import pytest
 
+from consumer.amqp import consume as consume_module
 from consumer.amqp import settle as settle_module
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
@@ -157,4 +158,19 @@ def test_what_the_broker_took_back_is_left_to_it(vhost: VirtualHost) -> None:
 
         assert running.settler.wait_idle(SOON_SECONDS), "nobody tries for ever"
         assert not running.settled.is_set()
+    vhost.wait_for_depth(QUEUE, 1)
+
+
+def test_a_retry_queue_that_went_away_is_made_again(
+    vhost: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consume_module, "REDECLARE_SECONDS", 0.1)
+    with settling(vhost) as running:
+        with vhost.channel() as channel:
+            channel.queue_delete("email.transactional.retry.2s.v1")
+        vhost.publish_raw(b"1")
+
+        running.settler.settle(running.take(), (RETRY,), running.settled.set)
+
+        assert running.settled.wait(SOON_SECONDS)
     vhost.wait_for_depth(QUEUE, 1)

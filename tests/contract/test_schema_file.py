@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from consumer.core.contract import breaches
 from publisher_lib.schema import EXAMPLE, email_v1_schema, schema_text
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -52,6 +53,20 @@ def test_a_validator_without_our_keywords_takes_the_example() -> None:
 
 def test_what_the_first_v1_accepted_is_accepted_still() -> None:
     assert narrowings(FIRST, email_v1_schema()) == []
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    for name, field in email_v1_schema()["properties"].items():
+        assert len(field.get("description", "")) > 10, name
+
+
+@pytest.mark.parametrize("wrong", ["no mailbox", "x" * 600, ["no mailbox"], 5])
+@pytest.mark.parametrize("field", ["email_from", "email_to", "cc", "headers", "send_at"])
+def test_what_a_field_is_for_is_not_taken_for_its_form(field: str, wrong: object) -> None:
+    (violation,) = breaches(EXAMPLE | {field: wrong})
+
+    assert violation.pointer.startswith(f"/{field}")
+    assert email_v1_schema()["properties"][field]["description"] not in violation.message
 
 
 def drop_a_field(schema: dict[str, Any]) -> None:

@@ -147,3 +147,14 @@ def test_repeated_refusals_end_after_exactly_the_ladders_length(
 
     assert sorted(delays) == waits
     assert DeadLetter(Reason.ATTEMPTS_EXHAUSTED) == step
+
+
+def test_a_relay_that_takes_our_login_and_still_wants_one_refuses_the_mail() -> None:
+    wanted = Unreachable(Stage.AUTH, "log in first", Reply(530))
+
+    assert decide(wanted, 1, FRESH, POLICY) == Pause()
+    assert decide(wanted, 1, FRESH, POLICY, is_login_proven=True) == Retry(POLICY.delays[0], 2)
+    assert (
+        decide(Unreachable(Stage.CONNECT, "refused"), 1, FRESH, POLICY, is_login_proven=True)
+        == Pause()
+    )

@@ -84,6 +84,53 @@ def test_each_recipient_is_settled_by_itself() -> None:
     assert retry.headers["x-hopmail-pending"] == ["later@example.org"]
 
 
+def test_recipients_refused_for_the_same_cause_share_one_dead_letter() -> None:
+    names = [f"user{n}@example.org" for n in range(100)]
+    verdicts = [
+        Verdict((name,), refused(f"no such user: {name}"), DeadLetter(Reason.REFUSED))
+        for name in names
+    ]
+
+    (dead,) = followups(delivery(), TRAIL, verdicts, NOW)
+
+    assert dead.headers["x-hopmail-pending"] == names
+    assert json.loads(dead.headers["x-hopmail-detail"])["text"] == f"no such user: {names[0]}"
+
+
+def refused(
+    text: str, *, stage: Stage = Stage.RCPT, code: int = 550, enhanced: str = "5.1.1"
+) -> Refused:
+    return Refused(stage, Reply(code, enhanced, text))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (refused("a", stage=Stage.END_OF_DATA), Reason.REFUSED),
+        (refused("a", code=553), Reason.REFUSED),
+        (refused("a", enhanced="5.7.1"), Reason.REFUSED),
+        (refused("a"), Reason.TOO_OLD),
+        (Unreachable(Stage.RCPT, "a"), Reason.REFUSED),
+        (InDoubt("a"), Reason.REFUSED),
+    ],
+)
+def test_recipients_refused_for_another_cause_have_a_dead_letter_of_their_own(
+    outcome: Outcome, reason: Reason
+) -> None:
+    verdicts = [
+        Verdict(("a@example.org",), refused("a"), DeadLetter(Reason.REFUSED)),
+        Verdict(("b@example.org",), outcome, DeadLetter(reason)),
+        Verdict(("c@example.org",), refused("c"), DeadLetter(Reason.REFUSED)),
+    ]
+
+    first, second = followups(delivery(), TRAIL, verdicts, NOW)
+
+    assert first.headers["x-hopmail-pending"] == ["a@example.org", "c@example.org"]
+    assert second.headers["x-hopmail-pending"] == ["b@example.org"]
+    assert second.headers["x-hopmail-reason"] == reason.value
+    assert json.loads(second.headers["x-hopmail-detail"]) == detail_of(outcome)
+
+
 def test_a_dead_letter_says_all_that_is_known() -> None:
     verdict = Verdict(("no@example.org",), REFUSED, DeadLetter(Reason.REFUSED))
 

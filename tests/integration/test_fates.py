@@ -217,6 +217,25 @@ def test_recipients_are_settled_one_by_one(vhost: VirtualHost) -> None:
     assert first.content == second.content, "the retry is the same mail, headers and all"
 
 
+def test_a_relay_that_wants_a_login_for_one_sender_only_delays_nobody_else(
+    vhost: VirtualHost,
+) -> None:
+    def answer(argument: str) -> Event | None:
+        return say("530 5.7.0 log in first") if "poison@" in argument else None
+
+    with smtp_server({"MAIL": answer}) as server, consuming(vhost.url, server.url) as process:
+        vhost.publish_raw(email(email_from="poison@example.org"), message_id="poison")
+        wait_until(lambda: process.handled("poison"), what="the first attempt")
+        for number in range(5):
+            vhost.publish_raw(email(), message_id=f"m-{number}")
+        wait_until(lambda: len(server.mails) == 5, 30, "the others")
+        (dead,) = vhost.dead_letters(1, 40)
+
+    assert dead.properties.message_id == "poison"
+    assert dead.headers["x-hopmail-reason"] == "attempts_exhausted"
+    assert (dead.detail["stage"], dead.headers["x-hopmail-attempt"]) == ("AUTH", 3)
+
+
 def test_a_relay_that_is_down_loses_nothing_and_dead_letters_nothing(vhost: VirtualHost) -> None:
     with smtp_server() as server:
         server.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumer.core.topology import DEAD_QUEUE, lane_queue
+from consumer.daemon import ONE_SIGNAL_SECONDS
 from publisher_lib.routing import Lane
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
@@ -21,15 +22,19 @@ ANSWER = "250 2.0.0 queued"
 GRACE_SECONDS = 6
 
 
-def email(number: int = 0) -> bytes:
+def email(number: int = 0, text: str = "Hello") -> bytes:
     return json.dumps(
         {
             "email_to": f"user{number}@example.org",
             "email_from": "app@example.org",
             "subject": "Hello",
-            "message": {"text": "Hello"},
+            "message": {"text": text},
         }
     ).encode()
+
+
+def email_of(size: int) -> bytes:
+    return email(text=("x" * 70 + "\n") * (size // 71))
 
 
 def test_sigterm_ends_an_idle_process_at_once_with_zero(vhost: VirtualHost) -> None:
@@ -74,6 +79,37 @@ def test_sigterm_gives_back_what_the_relay_does_not_take_in_time(vhost: VirtualH
     vhost.wait_for_depth(QUEUE, 5)
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(vhost: VirtualHost) -> None:
+    with (
+        smtp_server({"END_OF_DATA": late(1.5, ANSWER)}) as server,
+        consuming(vhost.url, server.url) as process,
+    ):
+        vhost.publish_raw(email(), message_id="m-1")
+        wait_until(lambda: server.dotted, what="the final dot")
+
+        # As systemd signals the group, and supervisor its workers.
+        process.signal(signal.SIGTERM)
+        wait_until(lambda: process.events("stopping"), what="the first signal's effect")
+
+        assert process.terminate() == 0
+        assert [line["disposition"] for line in process.handled("m-1")] == ["ack"]
+    vhost.wait_for_depth(QUEUE, 0)
+
+
+def test_no_dot_is_written_so_late_that_its_answer_could_not_come(vhost: VirtualHost) -> None:
+    with (
+        smtp_server({"RCPT": late(2.5, "250 2.1.5 ok")}) as server,
+        consuming(vhost.url, server.url, grace=f"{GRACE_SECONDS}s") as process,
+    ):
+        vhost.publish_raw(email())
+        wait_until(lambda: any(c.startswith("RCPT") for c in server.commands), what="RCPT")
+
+        assert process.terminate() == 0
+
+        assert server.dotted == []
+    vhost.wait_for_depth(QUEUE, 1)
+
+
 def test_a_second_signal_ends_the_process_at_once(vhost: VirtualHost) -> None:
     with (
         smtp_server({"RCPT": silence()}) as server,
@@ -83,6 +119,7 @@ def test_a_second_signal_ends_the_process_at_once(vhost: VirtualHost) -> None:
         wait_until(lambda: any(c.startswith("RCPT") for c in server.commands), what="RCPT")
         process.signal(signal.SIGTERM)
         wait_until(lambda: process.events("stopping"), what="the first signal's effect")
+        time.sleep(ONE_SIGNAL_SECONDS)
         started = time.monotonic()
 
         process.signal(signal.SIGTERM)
@@ -167,6 +204,83 @@ def test_a_topology_of_another_shape_ends_the_process_with_a_line_and_78(
 
     (line,) = process.events("topology differs")
     assert line["detail"].startswith(f"{QUEUE}: argument x-")
+
+
+RELAY_AWAY = "smtp://127.0.0.1:1?tls=none"
+
+WITH_A_SHORT_HOLD = """
+import consumer.daemon
+consumer.daemon.LONGEST_HOLD_SECONDS = 1.0
+from consumer.__main__ import main
+main()
+"""
+
+WITH_A_BUG = """
+import consumer.cli.consume
+def fail(_handled):
+    raise ZeroDivisionError("a secret")
+consumer.cli.consume.log_handled = fail
+from consumer.__main__ import main
+main()
+"""
+
+
+def test_what_is_held_too_long_for_the_broker_goes_back_to_its_lane(vhost: VirtualHost) -> None:
+    process = ConsumerProcess(vhost.url, RELAY_AWAY, ("-c", WITH_A_SHORT_HOLD))
+    try:
+        process.wait_ready()
+        for number in range(3):
+            vhost.publish_raw(email(number), message_id=f"m-{number}")
+
+        vhost.wait_for_depth(QUEUE, 3)
+
+        assert process.terminate() == 0
+    finally:
+        process.kill()
+    back = vhost.take_all(QUEUE)
+    assert {message.properties.message_id for message in back} == {"m-0", "m-1", "m-2"}
+    held = [message for message in back if "x-hopmail-attempt" in message.headers]
+    assert held, "the others were never delivered: consuming paused"
+    assert {message.headers["x-hopmail-attempt"] for message in held} == {1}
+
+
+def test_a_process_of_which_a_thread_died_stops_in_order_and_ends_with_70(
+    vhost: VirtualHost,
+) -> None:
+    with smtp_server() as server:
+        process = ConsumerProcess(vhost.url, server.url, ("-c", WITH_A_BUG))
+        try:
+            process.wait_ready()
+            vhost.publish_raw(email())
+            assert process.wait(20) == 70
+        finally:
+            process.kill()
+        assert len(server.mails) == 1
+    (line,) = process.events("thread died")
+    assert "ZeroDivisionError" in line["detail"]
+    assert "a secret" not in "".join(process.raw)
+    vhost.wait_for_depth(QUEUE, 0)
+
+
+@pytest.mark.timeout(120)
+def test_large_bulk_mails_fill_their_own_lane_only(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    bulk = lane_queue(Lane.BULK)
+    large = email_of(6_000_000)
+    for number in range(60):
+        vhost.publish_raw(large, lane=Lane.BULK, message_id=f"bulk-{number}")
+    with (
+        smtp_server({"END_OF_DATA": late(2.0, ANSWER)}, size_limit=20_000_000) as server,
+        consuming(vhost.url, server.url, smtp_sessions=2, prefetch=200) as process,
+    ):
+        wait_until(lambda: server.dotted, 30, "bulk mail under way")
+        wait_until(lambda: vhost.queue_depth(bulk) > 20, what="the rest to be left on the broker")
+        started = time.monotonic()
+        vhost.publish_raw(email(), message_id="urgent")
+        wait_until(lambda: process.handled("urgent"), 30, "the urgent mail")
+
+        assert time.monotonic() - started < 10
+        assert vhost.queue_depth(bulk) > 20
 
 
 @pytest.mark.parametrize("sessions", [1, 3])

@@ -41,6 +41,7 @@ SECRETS = (
     "Secretbody",
     "secretname",
     "Secretfield",
+    "Secrettoken",
 )
 EMAIL: dict[str, Any] = {
     "email_to": f"Countess <{TO}>",
@@ -56,7 +57,10 @@ EMAIL: dict[str, Any] = {
         }
     ],
 }
-ECHO = f"rejected <{TO}> (from {FROM}), user ada.lovelace, GRACE.HOPPER@example.net, {CC}"
+ECHO = (
+    f"rejected <{TO}> (from {FROM}), user ada.lovelace, GRACE.HOPPER@example.net, {CC},"
+    " https://shop.example/reset?token=Secrettoken \"Secretsubject\" 'Secretbody' «Secretbody»"
+)
 
 
 def handled(

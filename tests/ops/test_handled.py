@@ -9,7 +9,7 @@ from consumer.core.handled import Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
-from consumer.ops.mask import mask, mask_addresses
+from consumer.ops.mask import mask, mask_addresses, mask_quotations
 from publisher_lib.routing import Lane
 from tests.ops.deliveries import CC, EMAIL, SECRETS, TO, every_outcome, handled
 from tests.ops.output import Output
@@ -215,6 +215,38 @@ def test_other_words_of_the_relay_stay() -> None:
     text = "4.2.2 mailbox full, try again in 300 s (see https://relay.example/full)"
 
     assert text == mask_addresses(text, ("me@example.org",))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'spam: https://shop.example/reset?token=TOKEN123 subject "Reset your password"',
+            'spam: https://shop.example/… subject "…"',
+        ),
+        ("see https://ada:TOKEN123@shop.example:8443/reset.", "see https://shop.example/…"),
+        ("see <https://shop.example/reset#TOKEN123>, twice", "see <https://shop.example/… twice"),
+        ("HTTPS://[::1]/TOKEN123", "HTTPS:///…"),
+        ("url shop.example/reset?token=TOKEN123 is listed", "url shop.example/… is listed"),
+        ("mailto:a@shop.example?subject=Reset", "mailto:a***@shop.example/…"),
+        ("subject 'Reset the user's password' is spam", 'subject "…" is spam'),
+        ("Betreff «Reset», „Reset“, »Reset« und “Reset”: nein", 'Betreff "…": nein'),
+        ("Subject:`Reset' refused", 'Subject:"…" refused'),
+        ('She said "Reset "your" password" twice', 'She said "…" twice'),
+        ('subject "Reset" and then "Reset your pass', 'subject "…" and then "…"'),
+        ("subject 'Reset your pass", 'subject "…"'),
+        ("subject «Reset your pass", 'subject "…"'),
+        ('"https://shop.example/?t=TOKEN123" and "Reset"', '"…"'),
+        ("the user's mailbox isn't there", "the user's mailbox isn't there"),
+        (
+            "4.7.1 greylisted, try and/or wait 300 s: see",
+            "4.7.1 greylisted, try and/or wait 300 s: see",
+        ),
+        ("", ""),
+    ],
+)
+def test_what_a_relay_quotes_of_a_message_is_masked(text: str, expected: str) -> None:
+    assert expected == mask_quotations(text)
 
 
 def test_a_handled_line_takes_part_in_the_logging_tree(caplog: pytest.LogCaptureFixture) -> None:

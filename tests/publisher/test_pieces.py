@@ -3,12 +3,14 @@
 import pickle
 import time
 import uuid
+from concurrent.futures import Future
 
 import pika
 import pytest
 from pika import exceptions
 
 from publisher_lib import InvalidEmail, NotPublished, PublishManyFailed, Receipt, Unroutable
+from publisher_lib.batch import Batch
 from publisher_lib.broker_url import explain, read_urls
 from publisher_lib.message_id import MESSAGE_ID, new_message_id
 from publisher_lib.outgoing import Outgoing
@@ -81,13 +83,34 @@ def test_message_ids_are_of_version_7_and_of_the_present() -> None:
 def test_errors_travel_between_processes() -> None:
     invalid = InvalidEmail([("/subject", "is required"), ("", "is no object")], "m-1")
     many = PublishManyFailed({0: Receipt("a")}, {1: Unroutable("no queue", "b")})
+    cut_short = PublishManyFailed(many.receipts, many.failures, is_cut_short=True)
 
-    for error in (invalid, many, many.failures[1]):
+    for error in (invalid, many, cut_short, many.failures[1]):
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
         assert str(copy) == str(error)
         assert copy.message_id == error.message_id
     assert invalid.violations == (("/subject", "is required"), ("", "is no object"))
     assert "  /subject: is required" in str(invalid)
+
+
+def test_a_batch_says_that_no_more_was_taken_only_where_more_could_have_been() -> None:
+    failed: Future[Receipt] = Future()
+    late: Future[Receipt] = Future()
+    failed.set_exception(NotPublished("closed"))
+    batch, whole = Batch(), Batch()
+
+    assert not batch.add(failed)
+    assert whole.add(late)
+    late.set_exception(NotPublished("closed"))
+    with pytest.raises(
+        PublishManyFailed, match=r"\(those after number 0 were not taken\)"
+    ) as error:
+        batch.wait()
+    with pytest.raises(PublishManyFailed, match="were not confirmed; the first") as of_whole:
+        whole.wait()
+
+    assert error.value.is_cut_short
+    assert not of_whole.value.is_cut_short
 
 
 def test_a_window_bounds_messages_and_bytes_but_lets_a_large_one_go_alone() -> None:

@@ -201,6 +201,60 @@ def test_a_wrong_relay_url_never_shows_its_password(
     assert "battery-staple" not in line
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("MAX_AGE", SMTP_URL, "'smtp://relay-user:***@relay.example.org:587'"),
+        ("LOG_LEVEL", f" {SMTP_URL} ", "'smtp://relay-user:***@relay.example.org:587'"),
+        ("GRACE", "relay-user:battery-staple@relay", "'***'"),
+        ("WORKER", "battery-staple://x", "'***'"),
+        ("RETRY_DELAYS", f"30s,{SMTP_URL}", "'***,smtp://relay-user:***@relay.example.org:587'"),
+        ("PROCESSES", f"{'battery-staple,' * 10}@relay", "'***'"),
+    ],
+)
+@pytest.mark.usefixtures("required")
+def test_a_url_given_for_another_setting_never_shows_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, shown: str
+) -> None:
+    monkeypatch.setenv(f"HOPMAIL_{name}", text)
+
+    (line,) = faults()
+
+    assert line.startswith(f"HOPMAIL_{name}: given {shown}; ")
+    assert "battery-staple" not in line
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (SMTP_URL, "'smtp://relay-user:***@relay.example.org:587'"),
+        ("relay-user:battery-staple@relay", "'***'"),
+    ],
+)
+def test_a_url_given_for_a_file_never_shows_its_password(
+    monkeypatch: pytest.MonkeyPatch, given: str, shown: str
+) -> None:
+    monkeypatch.setenv("HOPMAIL_AMQP_URL", AMQP_URL)
+    monkeypatch.setenv("HOPMAIL_SMTP_URL_FILE", given)
+
+    assert faults() == (
+        (
+            f"HOPMAIL_SMTP_URL cannot be read from {shown} (HOPMAIL_SMTP_URL_FILE):"
+            " No such file or directory"
+        ),
+    )
+
+
+@pytest.mark.usefixtures("required")
+def test_a_url_in_a_mistyped_name_never_shows_its_password() -> None:
+    Path(".env").write_text(f"HOPMAIL_SMTP_URL:{SMTP_URL}?tls=none\n")
+
+    (line,) = faults()
+
+    assert line.startswith("*** is no setting")
+    assert "battery-staple" not in line.casefold()
+
+
 @pytest.mark.usefixtures("required")
 def test_a_second_relay_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOPMAIL_SMTP_URL", "smtp://a,smtps://b")

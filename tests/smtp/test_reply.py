@@ -1,5 +1,7 @@
 """A relay's words, made safe to keep."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,32 @@ def test_any_octets_become_one_short_printable_line(code: int, text: bytes) -> N
     assert len(reply.text) <= LONGEST_TEXT
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in reply.text)
     assert len(reply.text.splitlines()) <= 1
+
+
+CREDENTIALS = base64.b64encode(b"\0app\0s3cr%t").decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"bad sequence: AUTH PLAIN {CREDENTIALS}", "bad sequence: AUTH PLAIN ***"),
+        (f'"auth plain {CREDENTIALS}" is unknown', '"auth plain ***" is unknown'),
+        (f"AUTH\nPLAIN:<{CREDENTIALS}> no", "AUTH PLAIN:<***> no"),
+        (f"AUTH LOGIN YXBw {CREDENTIALS} no", "AUTH LOGIN *** *** no"),
+        (f"AUTH CRAM-MD5 {CREDENTIALS}", "AUTH CRAM-MD5 ***"),
+        (f"AUTH PLAIN {CREDENTIALS[:9]}\n{CREDENTIALS[9:]}", "AUTH PLAIN *** ***"),
+        (f"{'x' * LONGEST_TEXT} AUTH PLAIN {CREDENTIALS}", "x" * LONGEST_TEXT),
+        (f"{'x' * 280} AUTH PLAIN {CREDENTIALS}", f"{'x' * 280} AUTH PLAIN ***"),
+        ("AUTH PLAIN.", "AUTH PLAIN."),
+        ("authentication required", "authentication required"),
+        ("the AUTH command comes first", "the AUTH command comes first"),
+    ],
+)
+def test_credentials_that_a_relay_quotes_are_masked_before_the_cut(
+    text: str, expected: str
+) -> None:
+    assert printable(text) == expected
+    assert printable(expected) == expected, "a text may pass here twice"
 
 
 def test_a_long_text_is_cut() -> None:

@@ -2,12 +2,14 @@
 
 import base64
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from consumer.core.outcome import Accepted, Stage, TransactionOutcome, Unreachable
 from consumer.core.relay_url import RelayURL
+from consumer.smtp.relay import Relay
 from tests.support.certificates import Authority, authority
 from tests.support.smtp_script import Event, Rule, hang_up, say
 from tests.support.smtp_server import SmtpServer, smtp_server
@@ -247,6 +249,37 @@ def test_the_password_is_in_no_outcome_log_or_repr(
     assert "AUTH PLAIN *** *** *** is wrong" in repr(answer)
     for secret in ("s3cr", plain, login):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "END_OF_DATA"])
+@pytest.mark.parametrize(
+    "quote",
+    [
+        pytest.param(lambda command: say(f"550 5.5.1 out of sequence: {command}"), id="reply"),
+        pytest.param(lambda command: say(f"what is {command}?"), id="garbage"),
+        pytest.param(lambda command: say("250 ok", f"500 {command}"), id="out-of-turn"),
+    ],
+)
+def test_a_login_quoted_later_is_hidden(
+    ca: Authority, stage: str, quote: Callable[[str], Event]
+) -> None:
+    plain = base64.b64encode(b"\0app\0s3cr%t").decode()
+    rules: dict[str, Rule] = {stage: quote(f"AUTH PLAIN {plain}")}
+    with smtp_server(rules, starttls=ca.context(), cafile=ca.cafile, users=USERS) as server:
+        answer = transact(server.url_with(LOGIN))
+
+    assert server.logins == [("PLAIN", "app")]
+    assert plain not in repr(answer)
+
+
+def test_a_login_quoted_out_of_turn_is_hidden_from_who_checks(ca: Authority) -> None:
+    plain = base64.b64encode(b"\0app\0s3cr%t").decode()
+    rules: dict[str, Rule] = {"NOOP": say(f"500 {'x' * 40} AUTH PLAIN {plain}")}
+    with smtp_server(rules, starttls=ca.context(), cafile=ca.cafile, users=USERS) as server:
+        report = Relay(RelayURL.parse(server.url_with(LOGIN))).probe()
+
+    assert report.steps[-1].detail.endswith("AUTH PLAIN ***")
+    assert plain not in repr(report)
 
 
 def test_garbage_in_the_login_is_trouble_and_hides_the_password(ca: Authority) -> None:

@@ -27,7 +27,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 15.0, what: str
 class ConsumerProcess:
     """One consumer process; its standard output is read as JSON lines."""
 
-    def __init__(self, amqp_url: str, smtp_url: str, **settings: object) -> None:
+    def __init__(
+        self,
+        amqp_url: str,
+        smtp_url: str,
+        program: tuple[str, ...] = ("-m", "consumer"),
+        /,
+        **settings: object,
+    ) -> None:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("HOPMAIL_")
         }
@@ -41,7 +48,7 @@ class ConsumerProcess:
         self.lines: list[dict[str, Any]] = []
         self.raw: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "consumer", "consume"],
+            [sys.executable, *program, "consume"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,7 +123,7 @@ class ConsumerProcess:
 @contextmanager
 def consuming(amqp_url: str, smtp_url: str, **settings: object) -> Iterator[ConsumerProcess]:
     """Run a consumer process for the length of a block."""
-    process = ConsumerProcess(amqp_url, smtp_url, **settings)
+    process = ConsumerProcess(amqp_url, smtp_url, ("-m", "consumer"), **settings)
     try:
         process.wait_ready()
         yield process

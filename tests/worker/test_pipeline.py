@@ -162,3 +162,20 @@ def test_the_trace_is_passed_to_the_record() -> None:
 
     assert handled is not None
     assert handled.traceparent == "00-abc-def-01"
+
+
+def test_a_mail_sent_later_is_no_older_than_its_time() -> None:
+    due = NOW - timedelta(seconds=4)
+    published = int((NOW - timedelta(days=6)).timestamp())
+    email = {**EMAIL, "send_at": due.isoformat()}
+
+    def later(composed: Composed) -> Answer:
+        return tuple((name, Refused(Stage.RCPT, LATER)) for name in composed.envelope.recipients)
+
+    deferred = WORKER.handle(delivery(email, timestamp_seconds=published), later)
+    accepted = WORKER.handle(delivery(email, timestamp_seconds=published), accept)
+
+    assert deferred is not None
+    assert [Retry(STEP, 2)] == [verdict.disposition for verdict in deferred.verdicts]
+    assert accepted is not None
+    assert accepted.latency_seconds == pytest.approx(4.0)
