@@ -55,6 +55,9 @@ def encode(
         if not isinstance(traceparent, str) or not TRACEPARENT.fullmatch(traceparent):
             raise InvalidEmail((("properties.headers.traceparent", TRACEPARENT_RULE),), key)
         headers["traceparent"] = traceparent
+    if isinstance(email, Email) and email.headers:
+        # The one part of an email that can be changed after it was checked.
+        email = email.model_dump()
     checked = email if isinstance(email, Email) else _checked(email, key)
     properties = pika.BasicProperties(
         message_id=key,

@@ -145,11 +145,11 @@ def check_instant(value: object) -> datetime | None:
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise wrong("must have a time zone: datetime(..., tzinfo=UTC)")
-        return value
-    if not isinstance(value, str) or not _instant.match(value):
+    elif not isinstance(value, str) or not _instant.match(value):
         raise wrong("must be a date and time with offset: 2026-11-24T12:00:00Z")
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.upper())
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise wrong(
             "must be a date and time that exists, with offset: 2026-11-24T12:00:00Z"

@@ -101,7 +101,8 @@ class IOThread:
     def _serve(self) -> bool:
         try:
             self._loop.start()
-        except Exception:
+        except BaseException:
+            # SystemExit too, which a callback may raise: without this thread nobody is answered.
             log.exception("the I/O loop failed")
             return False
         return True

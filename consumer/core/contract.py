@@ -5,20 +5,20 @@ from functools import cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError as SchemaError
-from jsonschema.validators import extend
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError, from_json
 
 from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.fields import check_base64, check_instant, check_mailbox
 from publisher_lib.limits import (
+    MAX_COMPOSED_BYTES,
+    MAX_RECIPIENTS,
     composed_size_bound,
     count_recipients,
     recipients_message,
     size_message,
 )
-from publisher_lib.message import Email
+from publisher_lib.message import Attachment, Content, Email
 from publisher_lib.schema import email_v1_schema
 from publisher_lib.violations import violations
 
@@ -26,6 +26,12 @@ MAX_BODY_BYTES: Final = 15_000_000
 """No email within the size limit is larger as JSON; a larger body is not even parsed."""
 
 MAX_VIOLATIONS: Final = 20
+LONGEST_EXPLAINED: Final = MAX_RECIPIENTS + 1
+DEEPEST_EXPLAINED: Final = 3
+"""`/attachments/0/content` is as deep as the contract goes."""
+
+FIELDS: Final = frozenset({*Email.model_fields, *Attachment.model_fields, *Content.model_fields})
+
 MAX_POINTER: Final = 200
 MAX_MESSAGE: Final = 300
 
@@ -50,35 +56,64 @@ def parse(body: bytes) -> Email | Undecodable:
 
 def breaches(data: object) -> tuple[Violation, ...]:
     """Return how a body, already read from JSON, breaks the schema; empty if it does not."""
-    errors = sorted(_validator().iter_errors(data), key=lambda error: error.validator != "type")
     found: dict[str, str] = {}
-    for error in errors:
+    for message in _beyond_the_schema(data):
+        found.setdefault("", message)
+    errors = _validator().iter_errors(_shortened(data))
+    for error in sorted(errors, key=lambda error: error.validator != "type"):
         for pointer, message in _sentences(error):
             found.setdefault(pointer[:MAX_POINTER], message[:MAX_MESSAGE])
     return tuple(Violation(*pair) for pair in found.items())[:MAX_VIOLATIONS]
 
 
 def _explain(body: bytes, error: ValidationError) -> Undecodable:
-    kinds = {details["type"] for details in error.errors(include_url=False, include_input=False)}
-    if "json_invalid" in kinds:
-        return Undecodable(Defect.INVALID_JSON, (Violation("", _first_message(error)),))
+    kind, message = _alone(error)
+    if kind == "json_invalid":
+        return Undecodable(Defect.INVALID_JSON, (Violation("", message),))
     found = breaches(from_json(body)) or tuple(Violation(*pair) for pair in violations(error))
-    defect = Defect.TOO_LARGE if kinds == {"too_large"} else Defect.INVALID
-    return Undecodable(defect, found)
+    return Undecodable(Defect.TOO_LARGE if kind == "too_large" else Defect.INVALID, found)
 
 
-def _first_message(error: ValidationError) -> str:
-    # The parser's message names the place only: "expected `,` or `}` at line 1 column 9".
-    return str(error.errors(include_url=False, include_input=False)[0]["msg"])[:MAX_MESSAGE]
+def _alone(error: ValidationError) -> tuple[str, str]:
+    """Return the type and the message of the one thing that is wrong; of several nothing.
+
+    A small body may hold a million errors, and no list of them is made here.
+    """
+    if error.error_count() > 1:
+        return "", ""
+    (details,) = error.errors(include_url=False, include_input=False)
+    # The JSON parser's message names the place only: "expected `,` or `}` at line 1 column 9".
+    return details["type"], details["msg"][:MAX_MESSAGE]
+
+
+def _beyond_the_schema(data: object) -> Iterator[str]:
+    """Yield the breaches of what the schema states by keywords of its own."""
+    if isinstance(data, dict):
+        if (count := count_recipients(data)) > MAX_RECIPIENTS:
+            yield recipients_message(count)
+        if (bound := composed_size_bound(data)) > MAX_COMPOSED_BYTES:
+            yield size_message(bound)
+
+
+def _shortened(node: Any, depth: int = 0) -> Any:
+    """Return what can be explained of `node`: longer than the contract's longest list by one.
+
+    jsonschema makes every error at once, at some kilobytes each: two megabytes of zeros in a
+    list would take gigabytes.
+    """
+    if depth > DEEPEST_EXPLAINED:
+        return type(node)() if isinstance(node, dict | list) else node
+    if isinstance(node, dict):
+        names = sorted(node, key=lambda name: name not in FIELDS)[:LONGEST_EXPLAINED]
+        return {name: _shortened(node[name], depth + 1) for name in names}
+    if isinstance(node, list):
+        return [_shortened(item, depth + 1) for item in node[:LONGEST_EXPLAINED]]
+    return node
 
 
 @cache
 def _validator() -> Any:
-    extended = extend(  # type: ignore[no-untyped-call]  # jsonschema leaves it untyped
-        Draft202012Validator,
-        {"maxRecipients": _check_recipients, "maxComposedBytes": _check_size},
-    )
-    return extended(email_v1_schema(), format_checker=_formats())
+    return Draft202012Validator(email_v1_schema(), format_checker=_formats())
 
 
 def _formats() -> FormatChecker:
@@ -99,16 +134,6 @@ def _applied_to_strings(check: Any) -> Any:
         return True
 
     return conforms
-
-
-def _check_recipients(_v: Any, limit: int, instance: Any, _schema: Any) -> Iterator[SchemaError]:
-    if isinstance(instance, dict) and (count := count_recipients(instance)) > limit:
-        yield SchemaError(recipients_message(count))
-
-
-def _check_size(_v: Any, limit: int, instance: Any, _schema: Any) -> Iterator[SchemaError]:
-    if isinstance(instance, dict) and (bound := composed_size_bound(instance)) > limit:
-        yield SchemaError(size_message(bound))
 
 
 def _sentences(error: Any) -> Iterator[tuple[str, str]]:
@@ -160,9 +185,7 @@ def _sentence(error: Any) -> str:
             limit = _limit(error)
             return f"has {len(error.instance)} characters, {limit}; {_expected(error)}"
         case "minItems" | "maxItems" | "maxProperties":
-            return f"has {len(error.instance)} entries, {_limit(error)}"
-        case "maxRecipients" | "maxComposedBytes":
-            return str(error.message)
+            return f"has too many or too few entries: {_limit(error)}"
         case "format":
             return str(error.cause) if error.cause is not None else _expected(error)
         case _:

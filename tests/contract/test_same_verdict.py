@@ -1,6 +1,7 @@
 """On whatever comes, the model, the schema and the consumer agree."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -118,3 +119,38 @@ def test_no_refusal_lists_more_than_a_person_reads() -> None:
 
     assert isinstance(outcome, Undecodable)
     assert len(outcome.violations) == MAX_VIOLATIONS
+
+
+MANY = 200_000
+MINIMAL = {
+    "email_to": "a@example.org",
+    "email_from": "a@example.org",
+    "subject": "s",
+    "message": {"text": "t"},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email_to": [0] * MANY},
+        {"attachments": [0] * MANY},
+        {"headers": {f"h{number}": 0 for number in range(MANY)}},
+        {f"unknown{number}": 0 for number in range(MANY)},
+        {"cc": [["x"]] * MANY},
+    ],
+    ids=["recipients", "attachments", "headers", "unknown", "nested"],
+)
+def test_a_body_of_countless_faults_is_explained_within_bounds(changes: dict[str, Any]) -> None:
+    body = json.dumps({**MINIMAL, **changes}).encode()
+
+    tracemalloc.start()
+    try:
+        outcome = parse(body)
+        _now, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert isinstance(outcome, Undecodable)
+    assert 1 <= len(outcome.violations) <= MAX_VIOLATIONS
+    assert peak_bytes < 20 * len(body) + 20_000_000

@@ -1,7 +1,7 @@
 """The model as Python code meets it, beyond what the contract's vectors say."""
 
 import runpy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -73,3 +73,23 @@ def test_the_schema_is_printed_by_its_module(capsys: pytest.CaptureFixture[str])
     runpy.run_path(schema.__file__, run_name="__main__")
 
     assert capsys.readouterr().out == schema.schema_text()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=5))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+    ],
+)
+def test_a_moment_beyond_the_calendar_in_utc_is_refused(moment: datetime) -> None:
+    with pytest.raises(ValidationError, match="that exists"):
+        Email.model_validate({**as_mapping(), "expires_at": moment})
+
+
+def test_an_offset_of_odd_seconds_is_written_in_utc() -> None:
+    odd = timezone(timedelta(hours=1, seconds=7))
+    noon = datetime(2026, 11, 24, 12, 0, tzinfo=odd)
+    written = Email.model_validate({**as_mapping(), "send_at": noon}).to_json()
+
+    assert b'"2026-11-24T10:59:53+00:00"' in written

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -330,3 +331,26 @@ def test_everything_public_is_exported() -> None:
     assert all(hasattr(publisher_lib, name) for name in publisher_lib.__all__)
     assert issubclass(Unroutable, PublishError)
     assert isinstance(email(), Email)
+
+
+def test_a_done_callback_that_exits_ends_nothing_but_itself(
+    vhost: VirtualHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    vhost.declare_topology()
+    with Publisher(vhost.app_url) as publisher:
+        first = publisher.publish_nowait(email(1))
+        first.add_done_callback(lambda _done: sys.exit(3))
+        first.result(10)
+
+        assert publisher.publish(email(2)).message_id
+
+    assert "the I/O loop failed" in caplog.text
+
+
+def test_headers_changed_after_the_check_are_checked_again(vhost: VirtualHost) -> None:
+    changed = Email.model_validate(email(1).model_dump() | {"headers": {"X-A": "fine"}})
+    assert isinstance(changed.headers, dict)
+    changed.headers["X-A"] = "x\r\nBcc: victim@example.org"
+
+    with Publisher(vhost.app_url) as publisher, pytest.raises(InvalidEmail, match="/headers/X-A"):
+        publisher.publish(changed)
