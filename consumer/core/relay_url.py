@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
+
+from consumer.core.url import split_url
 
 T = TypeVar("T")
 
@@ -133,20 +135,7 @@ OPTIONS: Final = (
 
 
 def _split(text: str) -> SplitResult:
-    if not PRINTABLE.fullmatch(text):
-        raise ValueError(f"must be printable ASCII, the rest percent-encoded; {EXPECTED}")
-    try:
-        split = urlsplit(text)
-    except ValueError:
-        # The parser's own words may quote the password.
-        raise ValueError(f"cannot be read as a URL; {EXPECTED}") from None
-    if split.scheme not in {"smtp", "smtps"}:
-        raise ValueError(f"the scheme must be smtp or smtps; {EXPECTED}")
-    if "@" in f"{split.path}{split.query}{split.fragment}":
-        raise ValueError(
-            "/, ? and # in the user or password must be written %2F, %3F and %23,"
-            " an @ in an option %40"
-        )
+    split = split_url(text, {"smtp", "smtps"}, EXPECTED)
     if split.path not in {"", "/"} or split.fragment:
         raise ValueError(f"nothing but options may follow the port; {EXPECTED}")
     return split

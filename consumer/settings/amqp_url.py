@@ -5,6 +5,8 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from consumer.core.url import split_url
+
 DEFAULT_LOGIN: Final = "guest"
 """RabbitMQ's own, which it lets in from loopback only."""
 
@@ -13,7 +15,6 @@ SEPARATOR: Final = re.compile(r",\s*(?=amqps?://)", re.IGNORECASE)
 
 NUMBERS: Final = ("heartbeat", "blocked_connection_timeout", "frame_max")
 MAPPINGS: Final = ("ssl_options", "tcp_options")
-PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 EXPECTED: Final = "expected amqp://user:password@host:5672/virtualhost or amqps://…"
 
 
@@ -37,20 +38,7 @@ def login_of(url: str) -> str:
 
 
 def _check(url: str) -> None:
-    if not PRINTABLE.fullmatch(url):
-        raise ValueError(f"must be printable ASCII, the rest percent-encoded; {EXPECTED}")
-    try:
-        split = urlsplit(url)
-    except ValueError:
-        # The parser's own words may quote the password.
-        raise ValueError(f"cannot be read as a URL; {EXPECTED}") from None
-    if split.scheme not in {"amqp", "amqps"}:
-        raise ValueError(f"the scheme must be amqp or amqps; {EXPECTED}")
-    if "@" in f"{split.path}{split.query}{split.fragment}":
-        raise ValueError(
-            "/, ? and # in the user or password must be written %2F, %3F and %23,"
-            " an @ elsewhere %40"
-        )
+    split = split_url(url, {"amqp", "amqps"}, EXPECTED)
     if (split.username is None) != (split.password is None) or split.username == "":
         raise ValueError("user and password go together: amqp://user:password@host")
     _check_place(split)

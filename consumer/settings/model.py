@@ -148,7 +148,7 @@ class Settings(BaseSettings):
                 given.update(source.env_vars)
         return (
             init_settings,
-            SecretFiles(settings_cls, variables(), given),
+            SecretFiles(settings_cls, given),
             *named,
             file_secret_settings,
         )

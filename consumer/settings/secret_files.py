@@ -19,21 +19,22 @@ class SecretFiles(PydanticBaseSettingsSource):
     def __init__(
         self,
         settings_cls: type[BaseSettings],
-        variables: tuple[str, ...],
         given: Mapping[str, str | None],
     ) -> None:
         super().__init__(settings_cls)
-        self._variables = variables
         self._given = given
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: `__call__` gives all values at once."""
-        raise NotImplementedError(field, field_name)
+        """Return what the file of a field holds (None: there is no such file), and its variable."""
+        name = str(field.validation_alias or field_name)
+        path = self._given.get(f"{name}{SUFFIX}".lower())
+        return self._content(name, path) if path else None, name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return what the files hold, by variable."""
-        paths = {name: self._given.get(f"{name}{SUFFIX}".lower()) for name in self._variables}
-        return {name: self._content(name, path) for name, path in paths.items() if path}
+        fields = self.settings_cls.model_fields.items()
+        found = (self.get_field_value(field, name) for name, field in fields)
+        return {variable: value for value, variable, _is_complex in found if value is not None}
 
     def _content(self, name: str, path: str) -> str | Unusable:
         if self._given.get(name.lower()):

@@ -64,7 +64,7 @@ BAD: list[tuple[str, str]] = [
     (f"smtp://u:a/{SECRET}@x", "must be written %2F, %3F and %23"),
     (f"smtp://u:a#{SECRET}@x", "must be written %2F, %3F and %23"),
     (f"smtp://u:a?{SECRET}@x", "must be written %2F, %3F and %23"),
-    ("smtp://x?helo=a@b", "an @ in an option %40"),
+    ("smtp://x?helo=a@b", "an @ elsewhere %40"),
     ("smtp://x/path", "nothing but options may follow the port"),
     ("smtp://x#fragment", "nothing but options may follow the port"),
     ("smtp://", "the host must be a name in ASCII (xn--… for others) or an IP address, given ''"),

@@ -156,11 +156,6 @@ class VirtualHost:
         with self.channel() as channel:
             channel.queue_purge(queue)
 
-    def unacked(self, queue: str) -> int:
-        """Return how many messages are delivered and not acked; a second or so behind."""
-        found = self.broker.request("GET", f"queues/{self._path}/{quote(queue, safe='')}")
-        return int(found.get("messages_unacknowledged", 0))
-
     def unsettled(self, queue: str) -> int:
         """Return how many messages a queue has, ready or delivered; a second or so behind."""
         found = self.broker.request("GET", f"queues/{self._path}/{quote(queue, safe='')}")
