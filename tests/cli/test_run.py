@@ -176,9 +176,11 @@ def test_the_output_may_be_a_socket_as_systemd_gives_it(vhost: VirtualHost, sink
             assert any(b'"consuming"' in line for line in lines)
             process.terminate()
             rest = lines.read()
-        finally:
-            process.terminate()
             code = process.wait(45)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(45)
 
     assert code == 0
     assert b'"stopped"' in rest
