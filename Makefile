@@ -14,8 +14,8 @@ help:  ## list what there is
 	@echo "  HOPMAIL_AMQP_URL=amqp://… has demo and run use that RabbitMQ, whose queues must be idle;"
 	@echo "  without it they start a private one."
 
-setup:  ## install all that is needed: RabbitMQ and Postfix's smtp-sink (Debian's), .venv
-	@dev/setup.sh --with broker --with smtp-sink
+setup:  ## install all that is needed: RabbitMQ, Postfix's smtp-sink and Redis (Debian's), .venv
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 
 demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
 	@dev/setup.sh $(broker)
@@ -30,7 +30,7 @@ mail:  ## show the mail that the demo or `make run` caught
 	@$(python) -X utf8 -m dev.mail
 
 test:  ## run every test beside a RabbitMQ of its own; T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else
