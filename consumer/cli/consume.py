@@ -101,6 +101,7 @@ def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
     try:
         return open_ledger(
             settings.ledger,
+            settings.state_dir,
             settings.ledger_retention,
             FIRST_SESSION_SLOT + settings.smtp_sessions,
         )
