@@ -165,7 +165,9 @@ class SqliteStore:
     def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
         claim = claim_of(wanted, self._known(db, wanted.key))
         for name in claim.held:
-            row = (*wanted.key, name, *wanted.generation, State.CLAIMED)
+            # A doubt must outlive whoever takes it over.
+            state = State.DOUBTFUL if name in claim.doubtful else State.CLAIMED
+            row = (*wanted.key, name, *wanted.generation, state)
             db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
         return claim
 
@@ -173,18 +175,18 @@ class SqliteStore:
         return {
             name: Entry(
                 Generation(epoch, attempt),
-                self._claimed_by(db, holder) if holder else State(state),
+                self._claimed_by(db, holder, State(state)) if holder else State(state),
                 fingerprint,
             )
             for name, epoch, attempt, state, fingerprint, holder in db.execute(SELECT, key)
         }
 
-    def _claimed_by(self, db: sqlite3.Connection, holder: str) -> State:
+    def _claimed_by(self, db: sqlite3.Connection, holder: str, state: State) -> State:
         """Return what a claim is worth. Its holder cannot be settled while we write."""
         if holder == self._me:
             return State.CLAIMED
         if db.execute("SELECT 1 FROM settled_owner WHERE owner = ?", (holder,)).fetchone():
-            return State.OPEN
+            return State.OPEN if state is State.CLAIMED else state
         # Whoever removed an unsettled folder removed all that was known of its dots.
         return State.CLAIMED if (self._folders / holder).exists() else State.DOUBTFUL
 
