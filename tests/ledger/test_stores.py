@@ -231,13 +231,15 @@ RECIPIENTS = st.sampled_from([["a"], ["a"], ["a", "b"], ["b", "c"]])
 GENERATIONS = st.sampled_from([FIRST] * 6 + [SECOND, REPLAY])
 PRINTS = st.sampled_from([b"p" * 16] * 9 + [b"q" * 16])
 ENDINGS = st.sampled_from([State.OPEN, State.DOUBTFUL, State.ACCEPTED, State.HELD, State.DEAD])
+# What was accepted by all is ended at once, and Redis is not told twice.
+ANSWERS = st.sampled_from([State.OPEN, State.DOUBTFUL])
 WHO = st.integers(0, 1)
 CLAIM = st.tuples(st.just("claim"), WHO, MESSAGES, RECIPIENTS, GENERATIONS, PRINTS)
 STEPS = st.lists(
     st.one_of(
         *[CLAIM] * 4,
         st.tuples(st.just("sending"), WHO),
-        st.tuples(st.just("answered"), WHO, ENDINGS),
+        st.tuples(st.just("answered"), WHO, ANSWERS),
         st.tuples(st.just("end"), WHO, ENDINGS),
         st.tuples(st.just("die"), WHO),
         st.tuples(st.just("die_of_the_dot"), WHO),
@@ -302,12 +304,13 @@ class History:
             each.die()
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_every_ledger_gives_the_same_verdicts(
     redis_beside: RedisServer, steps: list[tuple[Any, ...]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    # In memory: nothing here is about the disk, and hundreds of ledgers would wait for it.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         places = SqlitePlace(Path(folder, "l.sqlite3")), redis_place(redis_beside, Path(folder))
         with closing(History(places[0])) as one, closing(History(places[1])) as other:
             for step in steps:
