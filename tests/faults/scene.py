@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import pika.exceptions
 
+from consumer.core.durations import format_duration
 from consumer.core.topology import DEAD_QUEUE, topology
 from consumer.settings import Settings
 from dev.broker import Node
@@ -48,14 +51,19 @@ class Scene:
         self.attempts = Attempts(folder / "attempts")
         self.relay_url = sink.url
         self.accepted: Callable[[], Counter[Pair]] = sink.accepted
-        self.ladder = LADDER
+        self.ladder: tuple[timedelta, ...] = LADDER
         self.crew: Crew | None = None
         self.dead: list[Message] = []
-        self.logs: list[str] = []
+        self.logs: Callable[[], list[str]] = list
         self._case = case
         self._faults: list[float] = []
-        self._workers = 0
+        self._crews: list[Crew] = []
         vhost.declare_topology(self.ladder)
+
+    def use_ladder(self, *delays_seconds: int) -> None:
+        """Have retries wait so long; before any consumer starts."""
+        self.ladder = tuple(timedelta(seconds=delay) for delay in delays_seconds)
+        self.vhost.declare_topology(self.ladder)
 
     @contextmanager
     def consumers(
@@ -63,8 +71,9 @@ class Scene:
     ) -> Iterator[Crew]:
         """Keep `size` consumer processes running until `finish`, or an error in the block."""
         url = str(settings.pop("amqp_url", self.vhost.url))
-        self._workers = size
+        settings.setdefault("retry_delays", ",".join(map(format_duration, self.ladder)))
         self.crew = Crew(url, self.relay_url, size, program, **settings)
+        self._crews.append(self.crew)
         try:
             self.crew.start()
             self.crew.wait_ready()
@@ -91,13 +100,16 @@ class Scene:
             pass
 
     def fault(self) -> None:
-        """Note that a fault was injected just now."""
+        """Note that a fault was injected, or its end after which work can go on, just now."""
         self._faults.append(time.monotonic())
 
-    def wait_for_mails(self, more: int, seconds: float = 60.0) -> None:
+    def wait_for_mails(self, count: int, seconds: float = 60.0) -> None:
+        """Wait until the relay has taken so many, copies included."""
+        wait_until(lambda: self.accepted().total() >= count, seconds, f"{count} mails")
+
+    def wait_for_more(self, count: int, seconds: float = 60.0) -> None:
         """Wait until the relay has taken so many more."""
-        wanted = self.accepted().total() + more
-        wait_until(lambda: self.accepted().total() >= wanted, seconds, f"{wanted} mails")
+        self.wait_for_mails(self.accepted().total() + count, seconds)
 
     def a_while(self, least_seconds: float, most_seconds: float) -> None:
         """Let a random time pass: the moment of a fault must not depend on what it hits."""
@@ -111,7 +123,7 @@ class Scene:
         count = self._count(left, duplicates_allowed)
         result = Result(
             case=self._case,
-            workers=self._workers,
+            workers=max((crew.size for crew in self._crews), default=0),
             faults=len(self._faults),
             figures=count.figures(),
             broken=count.broken,
@@ -160,17 +172,19 @@ class Scene:
             time.sleep(LOOK_SECONDS)
 
     def _count(self, left: dict[str, int], duplicates_allowed: int) -> Count:
-        logs = [*self.logs, *(self.crew.raw if self.crew is not None else [])]
+        logs = [*self.logs(), *chain.from_iterable(crew.raw for crew in self._crews)]
         if self.node is not None:
             logs += (self.node.folder / "output").read_text(errors="replace").splitlines()
         return Count(
             ends=self.attempts.read(),
             accepted=self.accepted(),
             dead=dead_pairs(self.dead),
-            in_doubt=in_doubt_by_message(self.crew.lines if self.crew is not None else []),
+            in_doubt=in_doubt_by_message(chain.from_iterable(crew.lines for crew in self._crews)),
             left=left,
             logs=logs,
-            duplicates_allowed=duplicates_allowed if HAS_LEDGER else 1_000_000,
+            duplicates_allowed=duplicates_allowed
+            if HAS_LEDGER or self._case.is_control
+            else 1_000_000,
         )
 
     def _recovery_seconds(self) -> float | None:
