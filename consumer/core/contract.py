@@ -54,6 +54,16 @@ def parse(body: bytes) -> Email | Undecodable:
         return _explain(body, error)
 
 
+def parse_valid(body: bytes) -> Email | None:
+    """Return the email of a message's body; None when it breaks the contract."""
+    if len(body) > MAX_BODY_BYTES:
+        return None
+    try:
+        return Email.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
 def breaches(data: object) -> tuple[Violation, ...]:
     """Return how a body, already read from JSON, breaks the schema; empty if it does not."""
     found: dict[str, str] = {}

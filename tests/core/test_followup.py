@@ -139,6 +139,7 @@ def test_a_dead_letter_says_all_that_is_known() -> None:
     expected = {
         "traceparent": "00-abc",
         "x-hopmail-attempt": 1,
+        "x-hopmail-epoch": 1,
         "x-hopmail-first-published-ms": int(FIRST.timestamp() * 1000),
         "x-hopmail-pending": ["no@example.org"],
         "x-hopmail-login": "webapp",
