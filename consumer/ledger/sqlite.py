@@ -164,27 +164,29 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
         claim = claim_of(wanted, self._known(db, wanted.key))
-        for name in claim.held:
-            row = (*wanted.key, name, *wanted.generation, State.CLAIMED)
-            db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
+        for state, names in ((State.CLAIMED, claim.granted), (State.DOUBTFUL, claim.doubtful)):
+            for name in names:
+                row = (*wanted.key, name, *wanted.generation, state)
+                db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
         return claim
 
     def _known(self, db: sqlite3.Connection, key: Key) -> dict[str, Entry]:
         return {
             name: Entry(
                 Generation(epoch, attempt),
-                self._claimed_by(db, holder) if holder else State(state),
+                self._claimed_by(db, holder, State(state)) if holder else State(state),
                 fingerprint,
             )
             for name, epoch, attempt, state, fingerprint, holder in db.execute(SELECT, key)
         }
 
-    def _claimed_by(self, db: sqlite3.Connection, holder: str) -> State:
+    def _claimed_by(self, db: sqlite3.Connection, holder: str, state: State) -> State:
         """Return what a claim is worth. Its holder cannot be settled while we write."""
         if holder == self._me:
             return State.CLAIMED
         if db.execute("SELECT 1 FROM settled_owner WHERE owner = ?", (holder,)).fetchone():
-            return State.OPEN
+            # It was to decide on an earlier doubt, and has not.
+            return State.DOUBTFUL if state is State.DOUBTFUL else State.OPEN
         # Whoever removed an unsettled folder removed all that was known of its dots.
         return State.CLAIMED if (self._folders / holder).exists() else State.DOUBTFUL
 

@@ -147,6 +147,24 @@ def test_the_claims_of_a_dead_process_are_free_and_its_dots_in_doubt(
     assert not dying.owner.folder.exists()
 
 
+def test_a_doubt_outlives_every_process_that_was_to_decide_on_it(
+    here: Process, path: Path
+) -> None:
+    dying = Process(path)
+    dying.journal.sending(dying.claim(wanted("a")), ["a"])
+    dying.die()
+    here.store.settle_dead()
+    heir = Process(path)
+    assert heir.claim(wanted("a", "b")).doubtful == ("a",)
+    assert here.claim(wanted("a")).must_wait
+
+    heir.die()
+
+    here.store.settle_dead()
+    found = here.claim(wanted("a", "b"))
+    assert (found.granted, found.doubtful) == (("b",), ("a",))
+
+
 def test_a_process_that_died_while_settling_is_followed_by_another(
     here: Process, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
