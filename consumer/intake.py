@@ -97,6 +97,10 @@ class Intake:
         """Read no more: the broker gives it to somebody else."""
         self._closing = True
 
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the thread to end, once the ledger has closed."""
+        self._thread.join(timeout_seconds)
+
     def _run(self) -> None:
         # Cancelled: the ledger has closed, and so does the process.
         with suppress(CancelledError):

@@ -47,6 +47,9 @@ KEPT_HEADERS: Final = (PUBLISHED_AT_MS, *TRACE_HEADERS)
 MAX_KEPT_CHARACTERS: Final = 512
 """Per kept header. With 100 recipients the table stays below 64 KiB; a frame breaks at 131 064."""
 
+MAX_KEPT_BITS: Final = 63
+"""Beyond its sign: AMQP's longest integer. A double arrives as an integer of up to 1024 bits."""
+
 MAX_DETAIL_BYTES: Final = 16_384
 
 Cause = tuple[Reason, Stage | None, Reply | None]
@@ -80,6 +83,12 @@ def followups(
 def back_to_lane(delivery: Delivery, trail: Trail) -> Followup:
     """Return the copy that gives a delivery back to its lane without spending an attempt."""
     return Followup(EXCHANGE, delivery.lane, {**_kept(delivery), **trail_headers(trail)})
+
+
+def sent_again(delivery: Delivery, trail: Trail) -> Followup:
+    """Return the copy that has a dead letter sent again, from its first attempt on."""
+    headers = {**_kept(delivery), **trail_headers(replace(trail, attempt=1))}
+    return Followup(EXCHANGE, delivery.lane, headers)
 
 
 def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]) -> Followup:
@@ -122,7 +131,9 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
 
 
 def _is_worth_keeping(value: object) -> bool:
-    return isinstance(value, int | str) and len(str(value)) <= MAX_KEPT_CHARACTERS
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_KEPT_BITS
+    return isinstance(value, str) and len(value) <= MAX_KEPT_CHARACTERS
 
 
 def _detail_json(outcome: Outcome) -> str:

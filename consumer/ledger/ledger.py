@@ -50,6 +50,7 @@ class Ledger:
         self._trouble = ""
         self._closing = False
         self._ended = False
+        self._unkept = False
         self._settle_seconds = self._prune_seconds = 0.0
         self._on_trouble: Callable[[bool], None] = lambda _is_in_trouble: None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -113,7 +114,7 @@ class Ledger:
             self._closing = True
             self._came.notify()
         self._thread.join(timeout_seconds)
-        return not self._thread.is_alive() and not self._next
+        return not self._thread.is_alive() and not self._unkept
 
     def _report(self, error: Exception) -> None:
         with self._came:
@@ -154,6 +155,9 @@ class Ledger:
         if self.is_in_trouble:
             self._check_notes()
         wanted = [each for each, _done in group.wanted]
+        if group.asked:
+            # The last of the dead may not have been counted yet.
+            self._store.settle_dead()
         for fingerprints, answer in group.asked:
             if not answer.done():
                 answer.set_result(self._store.deaths(fingerprints))
@@ -211,6 +215,7 @@ class Ledger:
     def _give_up(self, group: _Group) -> None:
         with self._came:
             self._ended = True
+            self._unkept = bool(group or self._next)
             for _fingerprints, answer in (*group.asked, *self._next.asked):
                 answer.cancel()
         self._store.close()

@@ -64,17 +64,6 @@ def dead(folder: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def lives(folder: Path) -> bool:
-    """Whether the process still runs."""
-    try:
-        os.close(_lock(folder / LOCK, create=False))
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
-
-
 def in_hands(folder: Path) -> tuple[bytes, ...]:
     """Return the fingerprints of what a process had in hands when it ended. Raises OSError."""
     try:

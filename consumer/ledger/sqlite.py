@@ -164,11 +164,10 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
         claim = claim_of(wanted, self._known(db, wanted.key))
-        for name in claim.held:
-            # A doubt must outlive whoever takes it over.
-            state = State.DOUBTFUL if name in claim.doubtful else State.CLAIMED
-            row = (*wanted.key, name, *wanted.generation, state)
-            db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
+        for state, names in ((State.CLAIMED, claim.granted), (State.DOUBTFUL, claim.doubtful)):
+            for name in names:
+                row = (*wanted.key, name, *wanted.generation, state)
+                db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
         return claim
 
     def _known(self, db: sqlite3.Connection, key: Key) -> dict[str, Entry]:
@@ -186,7 +185,8 @@ class SqliteStore:
         if holder == self._me:
             return State.CLAIMED
         if db.execute("SELECT 1 FROM settled_owner WHERE owner = ?", (holder,)).fetchone():
-            return State.OPEN if state is State.CLAIMED else state
+            # It was to decide on an earlier doubt, and has not.
+            return State.DOUBTFUL if state is State.DOUBTFUL else State.OPEN
         # Whoever removed an unsettled folder removed all that was known of its dots.
         return State.CLAIMED if (self._folders / holder).exists() else State.DOUBTFUL
 

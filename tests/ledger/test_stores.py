@@ -173,7 +173,7 @@ def test_a_doubt_outlives_every_process_that_takes_it_over(start: Processes) -> 
     assert here.claim(wanted("a", "b")).doubtful == ("a", "b")
 
 
-def test_a_doubt_that_is_given_back_stays_one_until_the_next_copy(start: Processes) -> None:
+def test_a_doubt_that_is_given_back_stays_one_until_it_is_decided(start: Processes) -> None:
     dying, here = start(), start()
     claim = dying.claim(wanted("a"))
     dying.notes.sending(claim, ["a"])
@@ -183,8 +183,23 @@ def test_a_doubt_that_is_given_back_stays_one_until_the_next_copy(start: Process
 
     here.store.apply([], [Ended(claim, unsettled(claim))])
 
-    assert here.claim(wanted("a", generation=SECOND)).granted == ("a",)
+    later = here.claim(wanted("a", generation=SECOND))
+    assert later.doubtful == ("a",)
     assert here.claim(wanted("a")).skipped == {"a": Standing.STALE}
+    here.end(later, State.OPEN, REPLAY)
+    assert here.claim(wanted("a", generation=REPLAY)).granted == ("a",)
+
+
+def test_a_dot_that_was_given_up_puts_no_later_claim_in_doubt(start: Processes) -> None:
+    dying, here = start(), start()
+    claim = dying.claim(wanted("a"))
+    dying.notes.sending(claim, ["a"])
+    dying.end(claim, State.OPEN)
+    dying.claim(wanted("a"))
+    dying.die()
+    here.store.settle_dead()
+
+    assert here.claim(wanted("a")).granted == ("a",)
 
 
 def test_deaths_are_counted_by_message(start: Processes) -> None:

@@ -92,8 +92,15 @@ class ConsumerProcess:
 
     def rss_bytes(self) -> int:
         """Return the resident set size."""
+        return self._memory_bytes("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """Return the largest resident set size it ever had."""
+        return self._memory_bytes("VmHWM")
+
+    def _memory_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
         return int(line.split()[1]) * 1024
 
     def terminate(self, timeout_seconds: float = 40.0) -> int:
