@@ -34,9 +34,9 @@ class RedisServer:
         """The ledger's URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def client(self) -> redis.Redis:
+    def client(self, password: str | None = None) -> redis.Redis:
         """Return a connection of the test's own."""
-        return redis.Redis(port=self.port, socket_timeout=5, protocol=2)
+        return redis.Redis(port=self.port, password=password, socket_timeout=5, protocol=2)
 
     def start(self) -> None:
         """Start it, with all it had on disk."""
@@ -60,6 +60,8 @@ class RedisServer:
         try:
             with self.client() as client:
                 return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
         except redis.RedisError:
             return False
 
