@@ -103,12 +103,12 @@ def test_check_looks_whether_redis_keeps_what_it_is_told(tmp_path: Path) -> None
     assert good[1].endswith(", login accepted, can be written")
     assert [line for line in bad if line.startswith("✗")] == [
         (
-            "✗ ledger: Redis' maxmemory-policy is allkeys-lru, so a full Redis would forget what was"
-            " sent; set `maxmemory-policy noeviction` in redis.conf"
+            "✗ ledger: Redis' maxmemory-policy is allkeys-lru, so a full Redis would forget"
+            " what was sent; set `maxmemory-policy noeviction` in redis.conf"
         ),
         (
-            "✗ ledger: Redis' appendfsync is everysec, so a Redis that crashes would forget its last"
-            " second; set `appendfsync always` in redis.conf"
+            "✗ ledger: Redis' appendfsync is everysec, so a Redis that crashes would forget"
+            " its last second; set `appendfsync always` in redis.conf"
         ),
     ]
 
@@ -121,8 +121,8 @@ def test_check_says_what_redis_does_not_tell(tmp_path: Path) -> None:
         "✓ ledger: Redis' maxmemory-policy is noeviction",
         "✓ ledger: Redis' appendonly is yes",
         (
-            "✓ ledger: Redis' appendfsync could not be verified: it does not tell; it must be always,"
-            " or a Redis that crashes would forget its last second"
+            "✓ ledger: Redis' appendfsync could not be verified: it does not tell; it must be"
+            " always, or a Redis that crashes would forget its last second"
         ),
     ]
 

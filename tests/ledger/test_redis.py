@@ -100,9 +100,13 @@ def test_who_comes_back_after_its_lease_sends_no_dot_for_what_was_taken(
 def test_a_claim_of_its_own_that_was_taken_and_ended_meanwhile_is_not_mistaken_for_it(
     here: RedisProcess, there: RedisProcess, client: redis.Redis
 ) -> None:
+    there.claim(wanted(message_id="before"))
     first = there.claim(wanted("a"))
     end_lease(client, there)
     here.end(here.claim(wanted("a")), State.OPEN)
+    for number in range(8):
+        there.claim(wanted(message_id=f"between-{number}"))
+    # The tenth ticket begins as the first does.
     second = there.claim(wanted("a"))
 
     assert not there.notes.sending(first, ["a"])
