@@ -17,6 +17,7 @@ from consumer.core.ledger import Claim, Ending, Generation, Key, State
 
 SEGMENTS: Final = ("a.journal", "b.journal")
 SEGMENT_BYTES: Final = 1024 * 1024
+CLOSED: Final = -1
 
 
 class Note(StrEnum):
@@ -95,6 +96,8 @@ class Journal:
         with self._lock:
             for segment in self._segments:
                 os.close(segment.file)
+                # Its number may be another file's soon, and a late note would go there.
+                segment.file = CLOSED
 
     def _next_segment(self) -> _Segment:
         if self._active.size < SEGMENT_BYTES:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from consumer.core.endings import unsettled
 from consumer.core.ledger import Claim, Ended, Ending, Standing, State
 from consumer.core.redis_url import RedisURL
+from consumer.ledger.store import LedgerTrouble
 from tests.ledger.stores import (
     FIRST,
     REPLAY,
@@ -239,6 +240,16 @@ def test_a_folder_that_was_half_removed_is_removed(start: Processes) -> None:
 
     assert here.store.settle_dead() == 1
     assert not dying.owner.folder.exists()
+
+
+def test_a_folder_that_cannot_be_read_is_trouble(start: Processes) -> None:
+    dying, here = start(), start()
+    dying.die()
+    (dying.owner.folder / "lock").unlink()
+    (dying.owner.folder / "lock").mkdir()
+
+    with pytest.raises(LedgerTrouble):
+        here.store.settle_dead()
 
 
 MESSAGES = st.sampled_from(["m-1"] * 5 + ["m-2"])
