@@ -190,7 +190,7 @@ class Daemon:
         transactor.close()
 
     def _handle(self, delivery: Delivery, transactor: Transactor) -> None:
-        def before_dot() -> bool:
+        def before_dot(_recipients: tuple[str, ...]) -> bool:
             in_time = time.monotonic() < self._last_dot_seconds
             return in_time and self._consumer.is_current(delivery)
 
