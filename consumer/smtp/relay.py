@@ -9,7 +9,7 @@ from typing import Final
 
 from consumer.core.answer import Answer, answer_for_all
 from consumer.core.envelope import Envelope
-from consumer.core.relay_url import RelayURL
+from consumer.core.relay_url import MESSAGES_PER_SESSION, RelayURL
 from consumer.smtp.commands import Lacking
 from consumer.smtp.opening import NotOpened, open_session, tls_context
 from consumer.smtp.probe import Report, probe
@@ -33,7 +33,7 @@ class Limits:
 
     age_seconds: float = 600.0
     idle_seconds: float = 20.0
-    transactions: int = 1000
+    transactions: int = MESSAGES_PER_SESSION
     unchecked_seconds: float = 1.0
     """Idle for longer, a session is looked at before it is used again."""
 
@@ -43,7 +43,7 @@ class Relay:
 
     def __init__(self, url: RelayURL, limits: Limits | None = None) -> None:
         self.url = url
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(transactions=url.messages_per_session)
         self._lock = threading.Lock()
         self._pipelining = True
         self._context: ssl.SSLContext | None = None
