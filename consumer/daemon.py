@@ -22,8 +22,8 @@ from consumer.core.envelope import Composed
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
 from consumer.core.outcome import Stage, Unreachable
-from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Relay, Transactor
+from consumer.smtp.failover import Failover
+from consumer.smtp.relays import Relays
 from consumer.smtp.session import GivenBack
 from consumer.worker import Worker, place_of
 from publisher_lib.confirms import ConfirmedPublisher
@@ -61,8 +61,7 @@ class Daemon:
         consumer: Consumer,
         publisher: ConfirmedPublisher,
         settler: Settler,
-        relay: Relay,
-        breaker: Breaker,
+        relays: Relays,
         worker: Worker,
         sessions: int,
         record: Callable[[Handled], None],
@@ -72,8 +71,7 @@ class Daemon:
         self._consumer = consumer
         self._publisher = publisher
         self._settler = settler
-        self._relay = relay
-        self._breaker = breaker
+        self._relays = relays
         self._worker = worker
         self._record = record
         self._heartbeat = heartbeat
@@ -101,7 +99,7 @@ class Daemon:
         # supervisor's children start with these blocked; one that came meanwhile is taken now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.excepthook = self._on_thread_died
-        self._breaker.on_change(self._breaker_changed)
+        self._relays.on_change(self._breaker_changed)
         self._consumer.start()
         for thread in (*self._threads, self._returns):
             thread.start()
@@ -151,14 +149,14 @@ class Daemon:
         )
         in_time = self._consumer.close(LEAVE_SECONDS / 2) and in_time
         self._publisher.close(LEAVE_SECONDS / 2)
-        self._breaker.stop()
+        self._relays.stop()
         if in_time:
             log.info("stopped")
         else:
             log.warning("stopped", extra={"detail": "work was unfinished: it is delivered again"})
 
     def _breaker_changed(self) -> None:
-        if self._breaker.is_open:
+        if self._relays.is_open:
             self._consumer.hold(RELAY_HOLD)
         else:
             self._consumer.release(RELAY_HOLD)
@@ -176,20 +174,24 @@ class Daemon:
             self._settler.settle(delivery, (followup,), lambda: None)
 
     def _serve(self, session: int) -> None:
-        transactor = self._relay.transactor()
-        while self._breaker.wait_until_closed(self._stop):
+        transactor = self._relays.transactor(self._stop)
+        while self._relays.wait_until_closed(self._stop):
             delivery = self._inbox.take(session, TAKE_SECONDS)
             if self._stop.is_set():
                 break
             if delivery is None:
                 transactor.close_if_idle()
-            elif self._breaker.is_open:
+            elif self._relays.is_open:
                 self._inbox.put_back(delivery)
             elif self._consumer.is_current(delivery):
-                self._handle(delivery, transactor)
+                with transactor.turn() as has_turn:
+                    if has_turn:
+                        self._handle(delivery, transactor)
+                    else:
+                        self._inbox.put_back(delivery)
         transactor.close()
 
-    def _handle(self, delivery: Delivery, transactor: Transactor) -> None:
+    def _handle(self, delivery: Delivery, transactor: Failover) -> None:
         def before_dot(_recipients: tuple[str, ...]) -> bool:
             in_time = time.monotonic() < self._last_dot_seconds
             return in_time and self._consumer.is_current(delivery)
@@ -213,15 +215,17 @@ class Daemon:
             if isinstance(verdict.disposition, Pause) and isinstance(verdict.outcome, Unreachable)
         ]
         if troubles:
-            self._pause(delivery, handled, troubles[0])
+            self._pause(delivery, handled, troubles[0], transactor)
         else:
             self._settler.settle(delivery, handled.followups, lambda: self._record(handled))
 
-    def _pause(self, delivery: Delivery, handled: Handled, trouble: Unreachable) -> None:
-        """Keep the delivery until the relay is back: its trouble says nothing of the message."""
+    def _pause(
+        self, delivery: Delivery, handled: Handled, trouble: Unreachable, transactor: Failover
+    ) -> None:
+        """Keep the delivery until a relay is back: its trouble says nothing of the message."""
         self._record(handled)
         if trouble.stage is Stage.AUTH:
             # It comes again only once a probe has logged in: then it is this mail that is refused.
             self._paused_for_login.add((delivery.generation, delivery.tag))
-        self._breaker.open(trouble)
+        transactor.open(trouble)
         self._inbox.put_back(delivery)

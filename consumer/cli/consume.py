@@ -8,7 +8,7 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
-from consumer.cli.start import settings_or_exit
+from consumer.cli.start import relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.handled import Handled
 from consumer.core.topology import topology
@@ -17,8 +17,6 @@ from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
 from consumer.settings import Settings
-from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Relay
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.routing import Lane
@@ -48,20 +46,16 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
         settings.amqp_urls, topology(settings.retry_delays), settings.prefetch, inbox
     )
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
-    relay = Relay(settings.relay)
-    breaker = Breaker(lambda: relay.probe().trouble)
+    relays = relays_or_exit(settings)
     policy = RetryPolicy(settings.retry_delays, settings.max_age)
     if metrics is not None:
-        metrics.watch(
-            is_connected=lambda: consumer.is_connected, is_breaker_open=lambda: breaker.is_open
-        )
+        metrics.watch(is_connected=lambda: consumer.is_connected, breakers=relays.breakers)
     return Daemon(
         inbox=inbox,
         consumer=consumer,
         publisher=publisher,
         settler=Settler(consumer, publisher, settings.login),
-        relay=relay,
-        breaker=breaker,
+        relays=relays,
         worker=Worker(policy, settings.trusted_logins, lambda: datetime.now(UTC)),
         sessions=settings.smtp_sessions,
         record=_recorder(metrics),

@@ -5,7 +5,7 @@ import platform
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -53,14 +53,21 @@ class Metrics:
         self._writer = threading.Thread(target=self._write_often, name="metrics", daemon=True)
 
     def watch(
-        self, *, is_connected: Callable[[], bool], is_breaker_open: Callable[[], bool]
+        self, *, is_connected: Callable[[], bool], breakers: Mapping[str, Callable[[], bool]]
     ) -> None:
-        """Have the state of broker and relay read at each write."""
-        for name, meaning, read in (
-            ("hopmail_broker_connected", "1 while deliveries can come in.", is_connected),
-            ("hopmail_breaker_open", "1 while the relay is in trouble.", is_breaker_open),
-        ):
-            Gauge(name, meaning, registry=self._registry).set_function(read)
+        """Have the state of the broker and of each relay, by its name, read at each write."""
+        registry = self._registry
+        Gauge(
+            "hopmail_broker_connected", "1 while deliveries can come in.", registry=registry
+        ).set_function(is_connected)
+        opened = Gauge(
+            "hopmail_breaker_open",
+            "1 while the relay is in trouble.",
+            ("relay",),
+            registry=registry,
+        )
+        for relay, is_open in breakers.items():
+            opened.labels(relay).set_function(is_open)
 
     def start(self) -> None:
         """Write the file now, and from now on."""

@@ -23,7 +23,8 @@ from consumer.settings.read import (
     read_folder,
     read_ladder,
     read_logins,
-    read_relay,
+    read_place,
+    read_relays,
     reads,
     whole_number,
 )
@@ -75,9 +76,10 @@ class Settings(BaseSettings):
         "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
         " several nodes of a cluster comma-separated",
     )
-    relay: Annotated[RelayURL, reads(read_relay)] = _setting(
+    relays: Annotated[tuple[RelayURL, ...], reads(read_relays)] = _setting(
         "SMTP_URL",
-        "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`",
+        "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`;"
+        " several comma-separated, the preferred one first",
     )
     retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
         "RETRY_DELAYS",
@@ -109,6 +111,11 @@ class Settings(BaseSettings):
         "OPERATOR_LOGINS",
         "Further broker logins, comma-separated, whose `x-hopmail-*` headers are believed",
         "",
+    )
+    state_dir: Annotated[Path, reads(read_place)] = _setting(
+        "STATE_DIR",
+        "Folder that all consumer processes of the host share, for what outlives them",
+        "/var/lib/hopmail",
     )
     metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
         "METRICS_DIR", "Folder for the `.prom` files node_exporter reads; none: no metrics", ""
