@@ -8,12 +8,11 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.cli.start import rate_problem, settings_or_exit
+from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 from consumer.settings import Settings, mask_urls
 from consumer.smtp.relay import Relay
-from consumer.smtp.relays import Relays
 
 Line = tuple[bool, str]
 
@@ -79,10 +78,13 @@ def _relays(settings: Settings) -> Iterator[Line]:
 
 
 def _rates(settings: Settings) -> Iterator[Line]:
-    try:
-        Relays(settings.relays, settings.state_dir)
-    except OSError as error:
-        yield False, rate_problem(settings, error)
+    folder = settings.state_dir
+    if all(url.rate is None for url in settings.relays):
+        return
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        yield True, f"rates: kept in {folder}"
+    else:
+        yield False, f"rates: {folder} is no folder this user can write to; create it"
 
 
 def _metrics(directory: Path | None) -> Iterator[Line]:

@@ -22,13 +22,9 @@ def relays_or_exit(settings: Settings) -> Relays:
     try:
         return Relays(settings.relays, settings.state_dir)
     except OSError as error:
-        typer.echo(f"✗ {rate_problem(settings, error)}", err=True)
+        typer.echo(
+            f"✗ HOPMAIL_STATE_DIR: a relay's rate cannot be kept in {settings.state_dir}:"
+            f" {error.strerror}; create the folder and let this user write to it",
+            err=True,
+        )
         raise typer.Exit(ExitCode.CONFIG) from None
-
-
-def rate_problem(settings: Settings, error: OSError) -> str:
-    """Say why a rate cannot be kept, and the cure."""
-    return (
-        f"HOPMAIL_STATE_DIR: a relay's rate cannot be kept in {settings.state_dir}:"
-        f" {error.strerror}; create the folder and let this user write to it"
-    )

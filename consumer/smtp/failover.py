@@ -10,6 +10,7 @@ from typing import Final
 from consumer.core.answer import Answer
 from consumer.core.envelope import Envelope
 from consumer.core.outcome import Unreachable
+from consumer.smtp.breaker import LOOK_SECONDS
 from consumer.smtp.commands import Lacking
 from consumer.smtp.member import Member, Turn
 from consumer.smtp.passing import Passing
@@ -20,9 +21,6 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 1.0
 """How long a mail waits in a thread for its turn; others may pass it when it goes back then."""
-
-LOOK_SECONDS: Final = 0.2
-"""How soon a waiting thread sees that it is to stop, or that a better relay is back."""
 
 TIDY_SECONDS: Final = 5.0
 """Between looks for idle sessions, by a thread that is never idle itself."""

@@ -5,12 +5,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.breaker import LOOK_SECONDS
 from consumer.smtp.failover import Failover
 from consumer.smtp.member import Member
 from consumer.smtp.pace import Pace
+
+LAST_PROBE_SECONDS: Final = 5.0
+"""For all probes together, once they are to stop."""
 
 
 class Relays:
@@ -54,9 +58,10 @@ class Relays:
         return Failover(self.members, stop)
 
     def stop(self) -> None:
-        """Probe no more."""
-        for member in self.members:
-            member.breaker.stop()
+        """Probe no more; wait shortly for the probes under way."""
+        for patience_seconds in (0.0, LAST_PROBE_SECONDS / len(self.members)):
+            for member in self.members:
+                member.breaker.stop(patience_seconds)
 
     def _breaker_changed(self) -> None:
         # Breakers change in threads of their own; under one lock the last callback sees the end.
