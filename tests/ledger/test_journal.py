@@ -85,6 +85,21 @@ def test_a_damaged_note_is_not_believed(journal: Journal, tmp_path: Path) -> Non
     assert read_journal(tmp_path) == {}
 
 
+@pytest.mark.parametrize("last", range(1, 13))
+def test_the_later_word_counts_whichever_segment_it_is_in(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 300)
+    for _ in range(last):
+        journal.sending(claim("a"), ["a"])
+        journal.answered(claim("a"), {"a": Ending(State.OPEN, GENERATION)})
+        journal.forget(claim("a"))
+
+    journal.sending(claim("a"), ["a"])
+
+    assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": DOUBT}
+
+
 def test_no_journal_says_nothing(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "nowhere") == {}
 
