@@ -1,21 +1,46 @@
 """Consumers are killed, stopped, frozen, crash, and run out of time."""
 
+from typing import Any
+
 import pytest
 
+from tests.faults.count import Count
 from tests.faults.scene import Scene
 
-KILLS = 30
+
+def play_kills(scene: Scene, kills: int, mails: int, **settings: Any) -> Count:
+    """Kill one of two consumers, each time amid its work and at a random moment."""
+    scene.sink.answer_after_seconds = 0.04
+    scene.publish(mails)
+    with scene.consumers(2, **settings) as crew:
+        for _kill in range(kills):
+            scene.a_while(0.05, 0.6)
+            crew.signal(scene.random.randrange(2))
+            scene.fault()
+            crew.wait_ready()
+        assert any(scene.left().values()), "the kills came too late to matter"
+        count = scene.finish()
+    count.holds()
+    return count
 
 
 @pytest.mark.faults(11, "consumer killed at random moments under full load")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_consumers_killed_thirty_times_lose_nothing(scene: Scene) -> None:
-    scene.sink.answer_after_seconds = 0.02
-    scene.publish(5_000)
+    assert play_kills(scene, kills=30, mails=10_000).in_doubt, "no kill hit a mail at its dot"
 
-    with scene.consumers(2) as crew:
-        for kill in range(KILLS):
-            scene.a_while(0.1, 0.8)
-            crew.signal(kill % 2)
-            scene.fault()
-        scene.finish().holds()
+
+@pytest.mark.fault_smoke
+@pytest.mark.faults(11, "consumer killed under full load, in short")
+@pytest.mark.timeout(200)
+def test_consumers_killed_five_times_lose_nothing(scene: Scene) -> None:
+    play_kills(scene, kills=5, mails=2_000)
+
+
+@pytest.mark.faults(11, "consumer killed under full load, what is in doubt is held")
+@pytest.mark.timeout(300)
+def test_what_is_in_doubt_after_a_kill_is_held_and_never_sent_twice(scene: Scene) -> None:
+    count = play_kills(scene, kills=10, mails=4_000, if_uncertain="hold")
+
+    assert not count.duplicated
+    assert set(count.dead.values()) == {"in_doubt"}
