@@ -67,9 +67,10 @@ def stop(
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
     """Kill a process that leads its own session, with all that it started in that, and reap it."""
-    # Reaped last: until then nobody else's group can have its number.
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # Not where it is reaped already: then somebody else's group can have its number.
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def free_ports(count: int) -> tuple[int, ...]:
