@@ -29,12 +29,11 @@ from dev.processes import (
     LOOPBACK,
     kill_group,
     leave_on_signals,
-    stop,
+    run,
     unhurried,
 )
 
 START_SECONDS: Final = 90.0
-COMMAND_STOP_SECONDS: Final = 60.0
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 AMQP_URL: Final = "HOPMAIL_TEST_AMQP_URL"
@@ -195,27 +194,14 @@ def private_node(
 
 def _exec(command: list[str]) -> int:
     if AMQP_URL in os.environ:
-        return subprocess.run(command, check=False).returncode
+        return run(command, dict(os.environ))
     leave_on_signals()
     print("▸ starting a private RabbitMQ node … ", end="", flush=True)
     started = time.monotonic()
     with private_node(management=True) as node:
         print(f"{time.monotonic() - started:.0f} s", flush=True)
         told = {AMQP_URL: node.url, MANAGEMENT_URL: node.management_url}
-        return _run(command, os.environ | told)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> int:
-    process = None
-    try:
-        with unhurried():
-            process = subprocess.Popen(command, env=environment)
-        return process.wait()
-    finally:
-        if process is not None and process.poll() is None:
-            with unhurried():
-                # pytest takes down what its tests have started at SIGINT, not at SIGTERM.
-                stop(process, COMMAND_STOP_SECONDS, signal.SIGINT)
+        return run(command, os.environ | told)
 
 
 def main() -> None:

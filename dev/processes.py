@@ -13,6 +13,7 @@ from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 INTERRUPTED: Final = 128 + signal.SIGINT
+COMMAND_STOP_SECONDS: Final = 60.0
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -63,6 +64,20 @@ def stop(
         process.wait()
         return False
     return True
+
+
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command to its end and return its exit code; when we must leave, it leaves first."""
+    process = None
+    try:
+        with unhurried():
+            process = subprocess.Popen(command, env=environment)
+        return process.wait()
+    finally:
+        if process is not None and process.poll() is None:
+            with unhurried():
+                # pytest takes down what its tests have started at SIGINT, not at SIGTERM.
+                stop(process, COMMAND_STOP_SECONDS, signal.SIGINT)
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
