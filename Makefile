@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail test check format clean
+.PHONY: help setup demo run mail test faults check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -37,6 +37,12 @@ else
 	@$(python) -m dev.broker exec -- $(python) -m coverage run -m pytest
 	@$(python) -m coverage report --include='$(covered)' --fail-under=100 --skip-covered --show-missing
 endif
+
+faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
+	@dev/setup.sh --with broker --with smtp-sink --with faketime
+	@rm -f .state/fault-results.jsonl
+	@$(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults; \
+	  failed=$$?; $(python) -m tests.faults.results && exit $$failed
 
 check:  ## formatting, lint, types, layers; needs no broker
 	@dev/setup.sh

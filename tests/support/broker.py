@@ -45,9 +45,13 @@ class Message:
 
 
 class Broker:
-    """The broker under test, through its management API."""
+    """A broker, through its management API: the one under test unless its URLs are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, amqp_url: str = "", management_url: str = "") -> None:
+        self._session = requests.Session()
+        if amqp_url:
+            self._amqp, self._api = urlsplit(amqp_url), management_url
+            return
         missing = [name for name in (AMQP_URL, MANAGEMENT_URL) if name not in os.environ]
         assert not missing, (
             "the tests need a real RabbitMQ: run `make test`, or "
@@ -55,7 +59,6 @@ class Broker:
         )
         self._amqp = urlsplit(os.environ[AMQP_URL])
         self._api = os.environ[MANAGEMENT_URL]
-        self._session = requests.Session()
 
     @property
     def host(self) -> str:
