@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import Final
 
 import pika
-from pika import exceptions
 
 from dev.configuration import Place, environment, write_files
 from dev.installation import SERVER, BrokerFailed, Installation, installation
@@ -32,6 +31,7 @@ from dev.processes import (
     run,
     unhurried,
 )
+from publisher_lib.broker_url import CONNECT_ERRORS
 
 START_SECONDS: Final = 90.0
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -165,7 +165,7 @@ class Node:
     def _answers(self) -> bool:
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
-        except (exceptions.AMQPError, OSError):
+        except CONNECT_ERRORS:
             return False
         return True
 

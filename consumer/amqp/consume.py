@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from itertools import cycle
 from typing import Final
 
@@ -86,7 +87,7 @@ class Consumer:
         """Make what is missing on the broker, at most once in a while. Thread-safe."""
         with self._declaring:
             if time.monotonic() - self._declared_seconds >= REDECLARE_SECONDS:
-                self._declare()
+                self._declare(self._urls)
 
     def close(self, timeout_seconds: float) -> bool:
         """Send the last acks, close, and let the broker requeue the rest; False: not in time."""
@@ -103,8 +104,8 @@ class Consumer:
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        for broker in cycle(read_urls(self._urls, "hopmail consumer")):
-            if self._serve(broker.settings):
+        for url in cycle(self._urls):
+            if self._serve(url):
                 pause = FIRST_PAUSE_SECONDS
             if self.mismatch is not None:
                 return
@@ -112,15 +113,23 @@ class Consumer:
                 return
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _serve(self, settings: object) -> bool:
+    def _serve(self, url: str) -> bool:
         """Consume over one connection until it ends; say whether it had been open."""
-        if not self._declare():
+        # On the same broker: one of a list that hangs must hold us up once only.
+        if not self._declare((url,)):
             return False
+        (broker,) = read_urls((url,), "hopmail consumer")
         with self._lock:
             if self._closing.is_set():
                 return False
             self._generation += 1
-            link = Link(settings, self._generation, self._prefetch, self._inbox.put, self._declare)
+            link = Link(
+                broker.settings,
+                self._generation,
+                self._prefetch,
+                self._inbox.put,
+                partial(self._declare, self._urls),
+            )
             self._link = link
             self._apply_holds()
         end = link.run()
@@ -132,10 +141,10 @@ class Consumer:
             log.warning("broker connection lost", extra={"detail": end})
         return link.was_open
 
-    def _declare(self) -> bool:
+    def _declare(self, urls: tuple[str, ...]) -> bool:
         self._declared_seconds = time.monotonic()
         try:
-            declare.apply(self._urls, self._topology)
+            declare.apply(urls, self._topology)
         except BrokerUnavailable as trouble:
             log.error("broker not ready", extra={"detail": str(trouble)})  # noqa: TRY400 - a trace adds nothing
             return False
