@@ -15,17 +15,20 @@ RUN groupadd --gid 10001 hopmail \
     && useradd --uid 10001 --gid hopmail --no-create-home --home-dir /var/lib/hopmail \
         --shell /usr/sbin/nologin hopmail \
     && install --directory --owner hopmail --group hopmail \
-        /run/hopmail /var/lib/hopmail /var/lib/hopmail/metrics
+        /run/hopmail /var/lib/hopmail /var/lib/hopmail/metrics /var/lib/hopmail/state
 COPY --from=build /opt/hopmail /opt/hopmail
-# Written to: TMPDIR, for supervisor's socket and pid file, and the metrics folder. Nothing else.
+# Written to: TMPDIR, for supervisor's socket and pid file, the metrics folder, and the ledger's,
+# which must outlive the container. Nothing else.
 ENV PATH=/opt/hopmail/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     TMPDIR=/run/hopmail \
     HOPMAIL_METRICS_DIR=/var/lib/hopmail/metrics \
+    HOPMAIL_STATE_DIR=/var/lib/hopmail/state \
     HOPMAIL_PROCESSES=2
 USER 10001:10001
 WORKDIR /var/lib/hopmail
+VOLUME /var/lib/hopmail/state
 # Each worker replaces its file every few seconds; this container's host name is part of its name.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 \
     CMD test "$(find "$HOPMAIL_METRICS_DIR" -name "hopmail-$(hostname)-*.prom" -mmin -1 | wc -l)" \

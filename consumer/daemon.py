@@ -15,17 +15,15 @@ from typing import Final
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
-from consumer.core.answer import Answer
-from consumer.core.delivery import Delivery
-from consumer.core.disposition import Pause
-from consumer.core.envelope import Composed
 from consumer.core.exit_code import ExitCode
-from consumer.core.handled import Handled
-from consumer.core.outcome import Stage, Unreachable
+from consumer.desk import Desk
+from consumer.intake import Intake
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.opening import Hands
 from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Relay, Transactor
-from consumer.smtp.session import GivenBack
-from consumer.worker import Worker, place_of
+from consumer.smtp.relay import Relay
+from consumer.worker import place_of
 from publisher_lib.confirms import ConfirmedPublisher
 
 log = logging.getLogger(__name__)
@@ -38,7 +36,7 @@ LONGEST_HOLD_SECONDS: Final = 10 * 60.0
 LAST_WORD_SECONDS: Final = 5.0
 """Kept of the grace time for the replies to final dots."""
 
-LEAVE_SECONDS: Final = 2.0
+LEAVE_SECONDS: Final = 3.0
 """Kept of the grace time for the last acks and the goodbyes to the broker."""
 
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -49,6 +47,7 @@ ONE_SIGNAL_SECONDS: Final = 1.0
 RELAY_HOLD: Final = "relay"
 STOPPING_HOLD: Final = "stopping"
 FULL_HOLD: Final = "full"
+LEDGER_HOLD: Final = "ledger"
 
 
 class Daemon:
@@ -58,31 +57,33 @@ class Daemon:
         self,
         *,
         inbox: Inbox,
+        intake: Intake,
+        ledger: Ledger | NoLedger,
+        hands: Hands,
+        desk: Desk,
         consumer: Consumer,
         publisher: ConfirmedPublisher,
         settler: Settler,
         relay: Relay,
         breaker: Breaker,
-        worker: Worker,
         sessions: int,
-        record: Callable[[Handled], None],
         heartbeat: Callable[[], None],
     ) -> None:
         self._inbox = inbox
+        self._intake = intake
+        self._ledger = ledger
+        self._hands = hands
+        self._desk = desk
         self._consumer = consumer
         self._publisher = publisher
         self._settler = settler
         self._relay = relay
         self._breaker = breaker
-        self._worker = worker
-        self._record = record
         self._heartbeat = heartbeat
         self._stop = threading.Event()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._exit_code = ExitCode.OK
         self._signalled_seconds = math.inf
-        self._last_dot_seconds = math.inf
-        self._paused_for_login: set[tuple[int, int]] = set()
         self._returns = threading.Thread(target=self._return_long_held, name="returns", daemon=True)
         self._threads = [
             threading.Thread(target=self._serve, args=(n,), name=f"smtp-{n}", daemon=True)
@@ -102,7 +103,9 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.excepthook = self._on_thread_died
         self._breaker.on_change(self._breaker_changed)
-        self._consumer.start()
+        self._ledger.start(self._ledger_changed)
+        self._intake.start()
+        self._consumer.start(self._intake)
         for thread in (*self._threads, self._returns):
             thread.start()
         while not self._stop.is_set():
@@ -136,21 +139,24 @@ class Daemon:
 
     def _shut_down(self, grace_seconds: float) -> None:
         deadline = time.monotonic() + max(0.0, grace_seconds - LEAVE_SECONDS)
-        self._last_dot_seconds = deadline - min(LAST_WORD_SECONDS, grace_seconds / 2)
+        self._desk.last_dot_seconds = deadline - min(LAST_WORD_SECONDS, grace_seconds / 2)
 
         def left() -> float:
             return max(0.0, deadline - time.monotonic())
 
         log.info("stopping")
         self._consumer.hold(STOPPING_HOLD)
+        self._intake.close()
         self._inbox.close()
         for thread in self._threads:
             thread.join(left())
         in_time = self._settler.wait_idle(left()) and not any(
             thread.is_alive() for thread in self._threads
         )
-        in_time = self._consumer.close(LEAVE_SECONDS / 2) and in_time
-        self._publisher.close(LEAVE_SECONDS / 2)
+        in_time = self._consumer.close(LEAVE_SECONDS / 3) and in_time
+        self._publisher.close(LEAVE_SECONDS / 3)
+        in_time = self._ledger.close(LEAVE_SECONDS / 3) and in_time
+        self._hands.close()
         self._breaker.stop()
         if in_time:
             log.info("stopped")
@@ -163,65 +169,38 @@ class Daemon:
         else:
             self._consumer.release(RELAY_HOLD)
 
+    def _ledger_changed(self, is_in_trouble: bool) -> None:  # noqa: FBT001 - the ledger's callback
+        if is_in_trouble:
+            self._consumer.hold(LEDGER_HOLD)
+            self._consumer.give_back()
+        else:
+            self._consumer.release(LEDGER_HOLD)
+
     def _return_long_held(self) -> None:
         # A thread of its own: a broker that blocks publishers would hold up the main one.
         while not self._stop.wait(HOUSEKEEPING_SECONDS):
             self._return_held_since(time.monotonic() - LONGEST_HOLD_SECONDS)
 
     def _return_held_since(self, received_seconds: float) -> None:
-        for delivery in self._inbox.take_older_than(received_seconds):
-            if not self._consumer.is_current(delivery):
-                continue
-            followup = self._worker.back_to_lane(delivery)
-            self._settler.settle(delivery, (followup,), lambda: None)
+        for held in (self._inbox, self._intake):
+            for mail in held.take_older_than(received_seconds):
+                if self._consumer.is_current(mail.delivery):
+                    self._desk.return_to_lane(mail)
+                else:
+                    self._intake.release(mail)
 
     def _serve(self, session: int) -> None:
         transactor = self._relay.transactor()
         while self._breaker.wait_until_closed(self._stop):
-            delivery = self._inbox.take(session, TAKE_SECONDS)
+            mail = self._inbox.take(session, TAKE_SECONDS)
             if self._stop.is_set():
                 break
-            if delivery is None:
+            if mail is None:
                 transactor.close_if_idle()
             elif self._breaker.is_open:
-                self._inbox.put_back(delivery)
-            elif self._consumer.is_current(delivery):
-                self._handle(delivery, transactor)
+                self._inbox.put_back(mail)
+            elif self._consumer.is_current(mail.delivery):
+                self._desk.handle(session, mail, transactor)
+            else:
+                self._intake.release(mail)
         transactor.close()
-
-    def _handle(self, delivery: Delivery, transactor: Transactor) -> None:
-        def before_dot() -> bool:
-            in_time = time.monotonic() < self._last_dot_seconds
-            return in_time and self._consumer.is_current(delivery)
-
-        def transact(composed: Composed) -> Answer | None:
-            try:
-                return transactor.transact(composed.envelope, composed.content, before_dot)
-            except GivenBack:
-                return None
-
-        key = delivery.generation, delivery.tag
-        handled = self._worker.handle(
-            delivery, transact, is_login_proven=key in self._paused_for_login
-        )
-        self._paused_for_login.discard(key)
-        if handled is None:
-            return
-        troubles = [
-            verdict.outcome
-            for verdict in handled.verdicts
-            if isinstance(verdict.disposition, Pause) and isinstance(verdict.outcome, Unreachable)
-        ]
-        if troubles:
-            self._pause(delivery, handled, troubles[0])
-        else:
-            self._settler.settle(delivery, handled.followups, lambda: self._record(handled))
-
-    def _pause(self, delivery: Delivery, handled: Handled, trouble: Unreachable) -> None:
-        """Keep the delivery until the relay is back: its trouble says nothing of the message."""
-        self._record(handled)
-        if trouble.stage is Stage.AUTH:
-            # It comes again only once a probe has logged in: then it is this mail that is refused.
-            self._paused_for_login.add((delivery.generation, delivery.tag))
-        self._breaker.open(trouble)
-        self._inbox.put_back(delivery)

@@ -1,136 +1,197 @@
-"""The pipeline: decode → compose → transact → decide, for one delivery. Its I/O is handed in."""
+"""The pipeline: decode → claim → compose → transact → decide. Its I/O is handed in."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from consumer.core.answer import Answer, answer_for_all
 from consumer.core.compose import compose
 from consumer.core.decide import RetryPolicy, decide
-from consumer.core.decode import decode
+from consumer.core.decode import decode, read
 from consumer.core.delivery import Delivery
 from consumer.core.envelope import Composed
 from consumer.core.followup import back_to_lane, followups
 from consumer.core.freshness import not_now
 from consumer.core.handled import Followup, Handled, Verdict
+from consumer.core.ledger import POISON_AFTER_DEATHS, Claim, Standing
+from consumer.core.mail import Foregone, Mail
 from consumer.core.outcome import (
     Accepted,
     Crashed,
+    Duplicate,
+    Forgotten,
     InDoubt,
+    NotDue,
     Outcome,
-    Undecodable,
+    Poisonous,
 )
 from consumer.core.trail import Trail, read_trail
+from publisher_lib.message import Email
 from publisher_lib.routing import TRACE_HEADERS
 
 Transact = Callable[[Composed], Answer | None]
 """Gives each recipient's outcome; None when the transaction was given up before the final dot."""
 
+LOST_ANSWER: Final = "the process that sent it ended before the relay's answer was noted"
+
+DUPLICATES: Final = {
+    Standing.DONE: "another copy of it was settled before",
+    Standing.STALE: "a later copy of it is under way",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Finds out what happens to a delivery and decides what is to become of it."""
+    """Finds out what happens to a delivery and decides what is to become of it.
+
+    `retention` is how long the ledger remembers; `hold_if_uncertain` speaks for the mails that
+    do not say themselves.
+    """
 
     policy: RetryPolicy
     trusted_logins: frozenset[str]
     now: Callable[[], datetime]
+    retention: timedelta
+    hold_if_uncertain: bool = False
+
+    def open(self, delivery: Delivery, fingerprint: bytes, deaths: int) -> Mail:
+        """Return a delivery as a mail, so far as it can be read; `deaths` died of it."""
+        now = self.now()
+        trail = read_trail(delivery.properties, self.trusted_logins, now)
+        mail = Mail(delivery, trail, fingerprint, deaths)
+        if deaths >= POISON_AFTER_DEATHS:
+            return replace(mail, foregone=Poisonous(deaths))
+        try:
+            email = read(delivery.properties, delivery.body)
+        except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message
+            return replace(mail, foregone=Crashed(place_of(error)))
+        foregone = None if email is None else self._foregone(email, trail, now)
+        return replace(mail, email=email, foregone=foregone)
 
     def handle(
-        self, delivery: Delivery, transact: Transact, *, is_login_proven: bool = False
+        self, mail: Mail, transact: Transact, *, is_login_proven: bool = False
     ) -> Handled | None:
         """Return the record to settle; None when the delivery was given back untouched.
 
         `is_login_proven`: the relay has taken our login since it last wanted one for this mail.
         """
-        started_seconds = time.monotonic()
-        now = self.now()
-        trail = read_trail(delivery.properties, self.trusted_logins, now)
-        prepared = _prepare(delivery, trail, now)
-        if isinstance(prepared, Foregone):
-            outcomes, hold, due = prepared.outcomes, False, trail.first_published
-        else:
-            answer = _transact(prepared.composed, transact)
-            if answer is None:
-                return None
-            outcomes, hold = _by_outcome(answer), prepared.hold_if_uncertain
-            due = max(trail.first_published, prepared.send_at or trail.first_published)
+        started_seconds, now = time.monotonic(), self.now()
+        outcomes = self._outcomes(mail, now, transact)
+        if outcomes is None:
+            return None
+        due = _due(mail)
         verdicts = tuple(
             Verdict(
                 recipients,
                 outcome,
                 decide(
                     outcome,
-                    trail.attempt,
+                    mail.trail.attempt,
                     now - due,
                     self.policy,
-                    hold_if_uncertain=hold,
+                    hold_if_uncertain=self._holds(mail.email),
                     is_login_proven=is_login_proven,
                 ),
             )
             for outcome, recipients in outcomes.items()
         )
-        return self._record(delivery, trail, verdicts, due, started_seconds)
+        return self._record(mail, verdicts, due, started_seconds)
 
     def back_to_lane(self, delivery: Delivery) -> Followup:
         """Return the copy that gives a delivery back to its lane, no attempt spent."""
         trail = read_trail(delivery.properties, self.trusted_logins, self.now())
         return back_to_lane(delivery, trail)
 
+    def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
+        outcome = not_now(email, now)
+        if isinstance(outcome, NotDue):
+            return outcome
+        if now - trail.first_published > self.retention:
+            return Forgotten(self.retention)
+        return None
+
+    def _holds(self, email: Email | None) -> bool:
+        if email is None or email.if_uncertain is None:
+            return self.hold_if_uncertain
+        return email.if_uncertain == "hold"
+
+    def _outcomes(
+        self, mail: Mail, now: datetime, transact: Transact
+    ) -> dict[Outcome, tuple[str, ...]] | None:
+        if mail.foregone is not None:
+            return {mail.foregone: mail.pending}
+        if mail.email is None:
+            return {_undecodable(mail.delivery): mail.pending}
+        if mail.claim is None:
+            raise AssertionError("a mail that may be sent comes with its claim")
+        outcomes = _settled_before(mail.claim)
+        if mail.claim.granted:
+            found = _serve(mail, mail.email, mail.claim.granted, now, transact)
+            if found is None:
+                return None
+            for outcome, recipients in found.items():
+                outcomes[outcome] = outcomes.get(outcome, ()) + recipients
+        return outcomes
+
     def _record(
-        self,
-        delivery: Delivery,
-        trail: Trail,
-        verdicts: tuple[Verdict, ...],
-        due: datetime,
-        started_seconds: float,
+        self, mail: Mail, verdicts: tuple[Verdict, ...], due: datetime, started_seconds: float
     ) -> Handled:
-        now = self.now()
+        now, delivery = self.now(), mail.delivery
         accepted = any(isinstance(verdict.outcome, Accepted) for verdict in verdicts)
         traceparent = delivery.properties.headers.get(TRACE_HEADERS[0])
         return Handled(
             delivery=delivery,
             message_id=delivery.properties.message_id,
-            attempt=trail.attempt,
+            attempt=mail.trail.attempt,
             traceparent=traceparent if isinstance(traceparent, str) else None,
             verdicts=verdicts,
             latency_seconds=(now - due).total_seconds() if accepted else None,
             duration_seconds=time.monotonic() - started_seconds,
-            followups=followups(delivery, trail, verdicts, now),
+            followups=followups(delivery, mail.trail, verdicts, now),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A mail to be handed to the relay."""
-
-    composed: Composed
-    hold_if_uncertain: bool
-    send_at: datetime | None
+def _due(mail: Mail) -> datetime:
+    published = mail.trail.first_published
+    if mail.email is None or mail.email.send_at is None or mail.foregone is not None:
+        return published
+    return max(published, mail.email.send_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Foregone:
-    """Outcomes that stand before any relay is asked."""
-
-    outcomes: dict[Outcome, tuple[str, ...]]
-
-
-def _prepare(delivery: Delivery, trail: Trail, now: datetime) -> Ready | Foregone:
-    pending = trail.pending or ()
+def _undecodable(delivery: Delivery) -> Outcome:
     try:
-        email = decode(delivery.properties, delivery.body)
-        if isinstance(email, Undecodable):
-            return Foregone({email: pending})
+        found = decode(delivery.properties, delivery.body)
+    except Exception as error:  # noqa: BLE001 - a bug must not cost a message
+        return Crashed(place_of(error))
+    return Crashed("read at the second attempt only") if isinstance(found, Email) else found
+
+
+def _settled_before(claim: Claim) -> dict[Outcome, tuple[str, ...]]:
+    """Return the outcomes of the recipients that must not be served, or not without a thought."""
+    outcomes: dict[Outcome, tuple[str, ...]] = {}
+    for name, why in claim.skipped.items():
+        duplicate = Duplicate(DUPLICATES[why])
+        outcomes[duplicate] = (*outcomes.get(duplicate, ()), name)
+    if claim.doubtful:
+        outcomes[InDoubt(LOST_ANSWER)] = claim.doubtful
+    return outcomes
+
+
+def _serve(
+    mail: Mail, email: Email, recipients: tuple[str, ...], now: datetime, transact: Transact
+) -> dict[Outcome, tuple[str, ...]] | None:
+    try:
         if (outcome := not_now(email, now)) is not None:
-            return Foregone({outcome: pending or email.recipients})
-        composed = compose(email, delivery.properties.message_id or "", trail.first_published)
-    except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message
-        return Foregone({Crashed(place_of(error)): pending})
-    if pending:
-        envelope = replace(composed.envelope, recipients=pending)
-        composed = replace(composed, envelope=envelope)
-    return Ready(composed, email.if_uncertain == "hold", email.send_at)
+            return {outcome: recipients}
+        message_id = mail.delivery.properties.message_id or ""
+        composed = compose(email, message_id, mail.trail.first_published)
+    except Exception as error:  # noqa: BLE001 - a bug must not cost a message
+        return {Crashed(place_of(error)): recipients}
+    envelope = replace(composed.envelope, recipients=recipients)
+    answer = _transact(replace(composed, envelope=envelope), transact)
+    return None if answer is None else _by_outcome(answer)
 
 
 def _transact(composed: Composed, transact: Transact) -> Answer | None:

@@ -64,6 +64,7 @@ def consuming(amqp_url: str, smtp_url: str, folder: Path, retry_delays: str) -> 
         "HOPMAIL_RETRY_DELAYS": retry_delays,
         "HOPMAIL_PROCESSES": str(PROCESSES),
         "HOPMAIL_METRICS_DIR": str(metrics),
+        "HOPMAIL_STATE_DIR": str(folder / "state"),
         "HOPMAIL_LOG_FORMAT": "json",
         "HOPMAIL_GRACE": "10s",
     }

@@ -30,6 +30,7 @@ MAX_DOMAIN_OCTETS: Final = 253
 MAX_LABEL_OCTETS: Final = 63
 MAX_ADDRESS_OCTETS: Final = 254
 
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 _SHAPE: Final = re.compile(MAILBOX_PATTERN.removesuffix("$") + r"\Z")
 
 
@@ -82,7 +83,10 @@ def _ascii(domain: str) -> str:
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
         except idna.IDNAError:
-            raise ValueError("the domain is no valid internationalised name") from None
+            domain = ""
+        # UTS 46 maps some characters to a dot or to nothing: the shape must hold afterwards, too.
+        if not _DOMAIN.match(domain):
+            raise ValueError("the domain is no valid internationalised name")
     if len(domain) > MAX_DOMAIN_OCTETS or max(map(len, domain.split("."))) > MAX_LABEL_OCTETS:
         raise ValueError("the domain is too long: 253 octets, 63 for each label")
     return domain

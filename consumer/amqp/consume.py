@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from itertools import cycle
-from typing import Final
+from typing import Final, Protocol
 
 from consumer.amqp import declare, tolerant
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.inbox import Inbox
 from consumer.amqp.link import Link
 from consumer.core.delivery import Delivery
 from consumer.core.topology import Topology
@@ -25,20 +24,27 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 REDECLARE_SECONDS: Final = 5.0
 
 
+class Intake(Protocol):
+    """Where deliveries go. Neither method may block."""
+
+    def put(self, delivery: Delivery) -> None:
+        """Take a delivery in."""
+
+    def clear(self) -> None:
+        """Forget what waits: its channel is lost, and the broker delivers it again."""
+
+
 class Consumer:
-    """Fills the inbox from the lanes' queues and acks what was settled.
+    """Takes deliveries from the lanes' queues and acks what was settled.
 
     A lane is consumed while nobody holds it: `hold` and `release` take a word that says who.
     """
 
-    def __init__(
-        self, urls: tuple[str, ...], topology: Topology, prefetch: int, inbox: Inbox
-    ) -> None:
+    def __init__(self, urls: tuple[str, ...], topology: Topology, prefetch: int) -> None:
         tolerant.install()
         self._urls = urls
         self._topology = topology
         self._prefetch = prefetch
-        self._inbox = inbox
         self._holds: set[tuple[str, Lane]] = set()
         self._generation = 0
         self._link: Link | None = None
@@ -48,11 +54,18 @@ class Consumer:
         self._lock = threading.Lock()
         self._declaring = threading.Lock()
         self._declared_seconds = -REDECLARE_SECONDS
-        self._thread = threading.Thread(target=self._run, name="amqp", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Connect and consume, in a thread of its own, until `close`."""
+    def start(self, intake: Intake) -> None:
+        """Connect and consume into `intake`, in a thread of its own, until `close`."""
+        self._thread = threading.Thread(target=self._run, args=(intake,), name="amqp", daemon=True)
         self._thread.start()
+
+    def give_back(self) -> None:
+        """Drop the connection, so that the broker requeues all that is unacked; come back."""
+        with self._lock:
+            if self._link is not None:
+                self._link.close()
 
     @property
     def is_connected(self) -> bool:
@@ -95,6 +108,8 @@ class Consumer:
         with self._lock:
             if self._link is not None:
                 self._link.close()
+        if self._thread is None:
+            return True
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
@@ -102,10 +117,10 @@ class Consumer:
         if self._link is not None:
             self._link.consume(frozenset(Lane) - {lane for _who, lane in self._holds})
 
-    def _run(self) -> None:
+    def _run(self, intake: Intake) -> None:
         pause = FIRST_PAUSE_SECONDS
         for url in cycle(self._urls):
-            if self._serve(url):
+            if self._serve(url, intake):
                 pause = FIRST_PAUSE_SECONDS
             if self.mismatch is not None:
                 return
@@ -113,7 +128,7 @@ class Consumer:
                 return
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _serve(self, url: str) -> bool:
+    def _serve(self, url: str, intake: Intake) -> bool:
         """Consume over one connection until it ends; say whether it had been open."""
         # On the same broker: one of a list that hangs must hold us up once only.
         if not self._declare((url,)):
@@ -127,7 +142,7 @@ class Consumer:
                 broker.settings,
                 self._generation,
                 self._prefetch,
-                self._inbox.put,
+                intake.put,
                 partial(self._declare, self._urls),
             )
             self._link = link
@@ -135,8 +150,7 @@ class Consumer:
         end = link.run()
         with self._lock:
             self._link = None
-        # What waits in the inbox was given to the lost channel: the broker delivers it again.
-        self._inbox.clear()
+        intake.clear()
         if not self._closing.is_set():
             log.warning("broker connection lost", extra={"detail": end})
         return link.was_open

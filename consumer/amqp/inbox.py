@@ -1,4 +1,4 @@
-"""Deliveries this process holds until a session is free: two lanes, each first in, first out."""
+"""Mails this process holds until a session is free: two lanes, each first in, first out."""
 
 import threading
 from bisect import insort
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from consumer.core.delivery import Delivery
+from consumer.core.mail import Mail
 from publisher_lib.routing import Lane
 
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
@@ -16,7 +16,7 @@ OnFull = Callable[[Lane, bool], None]
 
 
 class Inbox:
-    """Hands deliveries to sessions so that bulk never delays transactional mail.
+    """Hands mails to sessions so that bulk never delays transactional mail.
 
     The first session serves the transactional lane alone, the others take turns between the
     lanes; a single session takes turns, transactional first. `on_full` is called with a lane and
@@ -26,7 +26,7 @@ class Inbox:
     def __init__(self, sessions: int, on_full: OnFull = lambda _lane, _full: None) -> None:
         self._reserved = sessions > 1
         self._on_full = on_full
-        self._lanes: dict[Lane, deque[Delivery]] = {lane: deque() for lane in Lane}
+        self._lanes: dict[Lane, deque[Mail]] = {lane: deque() for lane in Lane}
         self._turn = Lane.TRANSACTIONAL
         self._bytes = dict.fromkeys(Lane, 0)
         self._full: set[Lane] = set()
@@ -38,21 +38,20 @@ class Inbox:
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def put(self, delivery: Delivery) -> None:
-        """Add a delivery at the end of its lane."""
+    def put(self, mail: Mail) -> None:
+        """Add a mail at the end of its lane."""
         with self._lock:
-            self._lanes[delivery.lane].append(delivery)
-            self._added(delivery)
+            self._lanes[mail.delivery.lane].append(mail)
+            self._added(mail)
 
-    def put_back(self, delivery: Delivery) -> None:
-        """Return a delivery to its place, before those that came after it."""
+    def put_back(self, mail: Mail) -> None:
+        """Return a mail to its place, before those that came after it."""
         with self._lock:
-            lane = self._lanes[delivery.lane]
-            insort(lane, delivery, key=lambda held: (held.generation, held.tag))
-            self._added(delivery)
+            insort(self._lanes[mail.delivery.lane], mail, key=_place)
+            self._added(mail)
 
-    def take(self, session: int, timeout_seconds: float) -> Delivery | None:
-        """Return the next delivery for a session (from 0); None when there was none in time."""
+    def take(self, session: int, timeout_seconds: float) -> Mail | None:
+        """Return the next mail for a session (from 0); None when there was none in time."""
         kept = self._reserved and session == 0
         came = self._transactional_came if kept else self._any_came
         with self._lock:
@@ -61,30 +60,32 @@ class Inbox:
             if self._closed:
                 return None
             lane = Lane.TRANSACTIONAL if kept else self._next_lane()
-            delivery = self._lanes[lane].popleft()
-            self._weigh(lane, -len(delivery.body))
-            return delivery
+            mail = self._lanes[lane].popleft()
+            self._weigh(lane, -len(mail.delivery.body))
+            return mail
 
-    def take_older_than(self, received_seconds: float) -> list[Delivery]:
+    def take_older_than(self, received_seconds: float) -> list[Mail]:
         """Take out what was received before this moment of the monotonic clock."""
         with self._lock:
             old = [
-                delivery
+                mail
                 for lane in self._lanes.values()
-                for delivery in lane
-                if delivery.received_seconds < received_seconds
+                for mail in lane
+                if mail.delivery.received_seconds < received_seconds
             ]
-            for delivery in old:
-                self._lanes[delivery.lane].remove(delivery)
-                self._weigh(delivery.lane, -len(delivery.body))
+            for mail in old:
+                self._lanes[mail.delivery.lane].remove(mail)
+                self._weigh(mail.delivery.lane, -len(mail.delivery.body))
             return old
 
-    def clear(self) -> None:
-        """Forget everything held."""
+    def clear(self) -> list[Mail]:
+        """Take out everything held."""
         with self._lock:
+            mails = [mail for lane in self._lanes.values() for mail in lane]
             for lane, held in self._lanes.items():
                 held.clear()
                 self._weigh(lane, -self._bytes[lane])
+            return mails
 
     def close(self) -> None:
         """Let every `take`, waiting or to come, return None: no session starts another mail."""
@@ -103,10 +104,11 @@ class Inbox:
         self._turn = _other(lane)
         return lane
 
-    def _added(self, delivery: Delivery) -> None:
-        self._weigh(delivery.lane, len(delivery.body))
+    def _added(self, mail: Mail) -> None:
+        lane = mail.delivery.lane
+        self._weigh(lane, len(mail.delivery.body))
         self._any_came.notify()
-        if self._reserved and delivery.lane is Lane.TRANSACTIONAL:
+        if self._reserved and lane is Lane.TRANSACTIONAL:
             self._transactional_came.notify()
 
     def _weigh(self, lane: Lane, change: int) -> None:
@@ -116,6 +118,10 @@ class Inbox:
         if full != (lane in self._full):
             self._full ^= {lane}
             self._on_full(lane, full)
+
+
+def _place(mail: Mail) -> tuple[int, int]:
+    return mail.delivery.generation, mail.delivery.tag
 
 
 def _other(lane: Lane) -> Lane:

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 RESUBSCRIBE_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 2.0
-MAX_SHORT_STRING: Final = 255
+MAX_REPLACED: Final = 255 // 3
+"""Characters that fit a short string again: U+FFFD has three octets."""
 
 
 class Link:
@@ -204,9 +205,12 @@ def _properties(found: Any) -> Properties:
 
 
 def _text(value: str | bytes | None) -> str | None:
-    """Read a short string; pika leaves what is not UTF-8 as bytes. Fits a short string again."""
+    """Read a short string; pika leaves what is not UTF-8 as bytes.
+
+    U+FFFD takes their place: an escape would be ASCII, and another message's key may read so.
+    """
     if isinstance(value, bytes):
-        return value.decode("ascii", "backslashreplace")[:MAX_SHORT_STRING]
+        return value.decode("ascii", "replace")[:MAX_REPLACED]
     return value
 
 

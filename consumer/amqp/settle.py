@@ -23,10 +23,29 @@ AGAIN_SECONDS: Final = 5.0
 """Between tries to publish a follow-up that the broker would not take."""
 
 
-@dataclass(slots=True)
-class _Settlement:
+Commit = Callable[[Callable[[], None]], None]
+"""Keeps what was settled, and calls back once it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A delivery to be settled.
+
+    `commit` is asked to keep how it ended once every one of `followups` is on the broker, and
+    `settled` is called after the ack. `abandoned` is called in their place when the delivery is
+    no longer ours and not every follow-up is on the broker: it will be delivered anew.
+    """
+
     delivery: Delivery
+    followups: tuple[Followup, ...]
+    commit: Commit
     settled: Callable[[], None]
+    abandoned: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Confirms:
+    settlement: Settlement
     awaited: int
     refused: list[Followup] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,74 +61,72 @@ class Settler:
         self._open = 0
         self._idle = threading.Condition()
 
-    def settle(
-        self, delivery: Delivery, followups: tuple[Followup, ...], settled: Callable[[], None]
-    ) -> None:
-        """Ack `delivery` once every follow-up is confirmed; then call `settled`. Thread-safe.
+    def settle(self, settlement: Settlement) -> None:
+        """Publish the follow-ups, await their confirms, commit, ack. Thread-safe.
 
-        A follow-up the broker refuses is tried again for as long as the delivery is ours; once
-        it is not, the broker delivers the message anew and `settled` is not called.
+        A follow-up the broker refuses is tried again for as long as the delivery is ours.
         """
-        if not followups:
-            self._consumer.ack(delivery)
-            settled()
-            return
         with self._idle:
             self._open += 1
-        self._publish(delivery, followups, settled)
+        if settlement.followups:
+            self._publish(settlement, settlement.followups)
+        else:
+            self._commit(settlement)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no settlement is open; False when some still were."""
         with self._idle:
             return self._idle.wait_for(lambda: self._open == 0, timeout_seconds)
 
-    def _publish(
-        self, delivery: Delivery, followups: tuple[Followup, ...], settled: Callable[[], None]
-    ) -> None:
-        settlement = _Settlement(delivery, settled, awaited=len(followups))
+    def _publish(self, settlement: Settlement, followups: tuple[Followup, ...]) -> None:
+        confirms = _Confirms(settlement, awaited=len(followups))
         for followup in followups:
             confirm = self._publisher.submit(
                 followup.exchange,
                 followup.routing_key,
-                self._properties(delivery, followup),
-                delivery.body,
+                self._properties(settlement.delivery, followup),
+                settlement.delivery.body,
                 None,
             )
-            confirm.add_done_callback(partial(self._answered, settlement, followup))
+            confirm.add_done_callback(partial(self._answered, confirms, followup))
 
-    def _answered(self, settlement: _Settlement, followup: Followup, done: Future[None]) -> None:
+    def _answered(self, confirms: _Confirms, followup: Followup, done: Future[None]) -> None:
         error = done.exception()
-        with settlement.lock:
-            settlement.awaited -= 1
+        with confirms.lock:
+            confirms.awaited -= 1
             if error is not None:
-                settlement.refused.append(followup)
+                confirms.refused.append(followup)
                 log.error(
                     "follow-up not confirmed",
                     extra={"exchange": followup.exchange, "detail": str(error)},
                 )
-            if settlement.awaited:
+            if confirms.awaited:
                 return
-        if not settlement.refused:
-            self._consumer.ack(settlement.delivery)
-            self._closed_one()
-            settlement.settled()
+        settlement = confirms.settlement
+        if not confirms.refused:
+            self._commit(settlement)
         elif self._consumer.is_current(settlement.delivery):
             again = threading.Timer(
-                AGAIN_SECONDS,
-                self._publish_again,
-                (settlement.delivery, tuple(settlement.refused), settlement.settled),
+                AGAIN_SECONDS, self._publish_again, (settlement, tuple(confirms.refused))
             )
             again.daemon = True
             again.start()
         else:
+            settlement.abandoned()
             self._closed_one()
 
-    def _publish_again(
-        self, delivery: Delivery, followups: tuple[Followup, ...], settled: Callable[[], None]
-    ) -> None:
+    def _publish_again(self, settlement: Settlement, followups: tuple[Followup, ...]) -> None:
         # Most likely an exchange, a queue or its binding went away.
         self._consumer.redeclare()
-        self._publish(delivery, followups, settled)
+        self._publish(settlement, followups)
+
+    def _commit(self, settlement: Settlement) -> None:
+        def kept() -> None:
+            self._consumer.ack(settlement.delivery)
+            self._closed_one()
+            settlement.settled()
+
+        settlement.commit(kept)
 
     def _closed_one(self) -> None:
         with self._idle:

@@ -10,9 +10,15 @@ from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.cli.start import settings_or_exit
 from consumer.core.decide import RetryPolicy
+from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
 from consumer.core.topology import topology
 from consumer.daemon import FULL_HOLD, Daemon
+from consumer.desk import FIRST_SESSION_SLOT, Desk
+from consumer.intake import Intake
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
@@ -43,30 +49,64 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
+    ledger, hands = _ledger(settings)
     inbox = Inbox(settings.smtp_sessions, hold_when_full)
-    consumer = Consumer(
-        settings.amqp_urls, topology(settings.retry_delays), settings.prefetch, inbox
-    )
+    consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
+    settler = Settler(consumer, publisher, settings.login)
     relay = Relay(settings.relay)
     breaker = Breaker(lambda: relay.probe().trouble)
-    policy = RetryPolicy(settings.retry_delays, settings.max_age)
+    worker = Worker(
+        RetryPolicy(settings.retry_delays, settings.max_age),
+        settings.trusted_logins,
+        lambda: datetime.now(UTC),
+        settings.ledger_retention,
+        hold_if_uncertain=settings.if_uncertain == "hold",
+    )
+    intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if metrics is not None:
         metrics.watch(
-            is_connected=lambda: consumer.is_connected, is_breaker_open=lambda: breaker.is_open
+            is_connected=lambda: consumer.is_connected,
+            is_breaker_open=lambda: breaker.is_open,
+            is_ledger_in_trouble=lambda: ledger.is_in_trouble,
         )
+    desk = Desk(
+        worker=worker,
+        ledger=ledger,
+        hands=hands,
+        inbox=inbox,
+        intake=intake,
+        consumer=consumer,
+        settler=settler,
+        breaker=breaker,
+        record=_recorder(metrics),
+    )
     return Daemon(
         inbox=inbox,
+        intake=intake,
+        ledger=ledger,
+        hands=hands,
+        desk=desk,
         consumer=consumer,
         publisher=publisher,
-        settler=Settler(consumer, publisher, settings.login),
+        settler=settler,
         relay=relay,
         breaker=breaker,
-        worker=Worker(policy, settings.trusted_logins, lambda: datetime.now(UTC)),
         sessions=settings.smtp_sessions,
-        record=_recorder(metrics),
         heartbeat=metrics.heartbeat if metrics else _nothing,
     )
+
+
+def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
+    try:
+        return open_ledger(
+            settings.ledger,
+            settings.ledger_retention,
+            FIRST_SESSION_SLOT + settings.smtp_sessions,
+        )
+    except LedgerUnusable as unusable:
+        typer.echo(str(unusable), err=True)
+        raise typer.Exit(ExitCode.CONFIG) from None
 
 
 def _recorder(metrics: Metrics | None) -> Callable[[Handled], None]:

@@ -20,6 +20,11 @@ class Outcomes:
         """Whether every recipient has its outcome."""
         return len(self._given) == len(self._recipients)
 
+    @property
+    def owed(self) -> tuple[str, ...]:
+        """The recipients without an outcome, in their order."""
+        return tuple(name for i, name in enumerate(self._recipients) if i not in self._given)
+
     def give(self, index: int, outcome: TransactionOutcome) -> None:
         """Give one recipient its outcome, unless it has one."""
         self._given.setdefault(index, outcome)

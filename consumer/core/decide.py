@@ -7,11 +7,15 @@ from typing import assert_never
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
 from consumer.core.outcome import (
     Accepted,
+    Conflict,
     Crashed,
+    Duplicate,
     Expired,
+    Forgotten,
     InDoubt,
     NotDue,
     Outcome,
+    Poisonous,
     Refused,
     Stage,
     Undecodable,
@@ -34,7 +38,7 @@ class RetryPolicy:
         return max((delay for delay in self.delays if delay <= remaining), default=self.delays[0])
 
 
-def decide(  # noqa: C901 - one case per outcome, read as a table
+def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
     outcome: Outcome,
     attempt: int,
     age: timedelta,
@@ -50,7 +54,7 @@ def decide(  # noqa: C901 - one case per outcome, read as a table
     takes our login (`is_login_proven`) and yet wants one for this mail refuses the mail.
     """
     match outcome:
-        case Accepted():
+        case Accepted() | Duplicate():
             return Ack()
         case Undecodable(defect=defect):
             return DeadLetter(Reason(defect.value))
@@ -58,6 +62,12 @@ def decide(  # noqa: C901 - one case per outcome, read as a table
             return DeadLetter(Reason.INTERNAL_ERROR)
         case Expired():
             return DeadLetter(Reason.EXPIRED)
+        case Conflict():
+            return DeadLetter(Reason.CONFLICT)
+        case Forgotten():
+            return DeadLetter(Reason.TOO_OLD)
+        case Poisonous():
+            return DeadLetter(Reason.POISON)
         case NotDue(remaining=remaining):
             return Retry(policy.step_towards(remaining), attempt)
         case Refused(reply=reply) if reply.is_permanent:

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     IN_DOUBT = "in_doubt"
     INTERNAL_ERROR = "internal_error"
+    CONFLICT = "conflict"
+    POISON = "poison"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
 from consumer.core.delivery import Delivery
@@ -11,11 +11,15 @@ from consumer.core.disposition import DeadLetter, Reason, Retry
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Conflict,
     Crashed,
+    Duplicate,
     Expired,
+    Forgotten,
     InDoubt,
     NotDue,
     Outcome,
+    Poisonous,
     Refused,
     Reply,
     Stage,
@@ -42,6 +46,9 @@ KEPT_HEADERS: Final = (PUBLISHED_AT_MS, *TRACE_HEADERS)
 
 MAX_KEPT_CHARACTERS: Final = 512
 """Per kept header. With 100 recipients the table stays below 64 KiB; a frame breaks at 131 064."""
+
+MAX_KEPT_BITS: Final = 63
+"""Beyond its sign: AMQP's longest integer. A double arrives as an integer of up to 1024 bits."""
 
 MAX_DETAIL_BYTES: Final = 16_384
 
@@ -99,7 +106,8 @@ def _dead_letter(
     delivery: Delivery, trail: Trail, reason: Reason, alike: list[Verdict], now: datetime
 ) -> Followup:
     recipients = tuple(name for verdict in alike for name in verdict.recipients)
-    onward = replace(trail, pending=recipients or trail.pending)
+    # Whoever puts it back into its lane, by whatever tool, wants it sent: the next epoch.
+    onward = replace(trail, pending=recipients or trail.pending, epoch=trail.epoch + 1)
     headers = {
         **_kept(delivery),
         **trail_headers(onward),
@@ -117,7 +125,9 @@ def _kept(delivery: Delivery) -> dict[str, Any]:
 
 
 def _is_worth_keeping(value: object) -> bool:
-    return isinstance(value, int | str) and len(str(value)) <= MAX_KEPT_CHARACTERS
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_KEPT_BITS
+    return isinstance(value, str) and len(value) <= MAX_KEPT_CHARACTERS
 
 
 def _detail_json(outcome: Outcome) -> str:
@@ -129,7 +139,7 @@ def _detail_json(outcome: Outcome) -> str:
     return text
 
 
-def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901 - one case per outcome
+def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one case per outcome
     """Return what a person needs to know of an outcome, ready for JSON."""
     match outcome:
         case Undecodable(violations=violations):
@@ -153,6 +163,15 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901 - one case per 
             return {"text": f"expires_at was {moment.isoformat()}"}
         case Accepted(reply=reply):
             return {"text": str(reply)}
+        case Duplicate(detail=text):
+            return {"text": text}
+        case Conflict():
+            return {"text": "another message was published with this login and message id"}
+        case Forgotten(retention=retention):
+            days = retention / timedelta(days=1)
+            return {"text": f"published over {days:g} days ago: the ledger may have forgotten it"}
+        case Poisonous(deaths=deaths):
+            return {"text": f"{deaths} processes ended while they had it in hands"}
         case NotDue(remaining=remaining):
             return {"text": f"due in {remaining.total_seconds():.0f} s"}
         case _:

@@ -96,6 +96,32 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Another copy of this message settled it: nothing is left to do. `detail` says how."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The ledger knows another message with this login and message id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Published longer ago than the ledger remembers: it may have been sent."""
+
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Poisonous:
+    """So many processes ended while they had it in hands."""
+
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The relay answered the end of data with 2yz for this recipient."""
 
@@ -130,4 +156,14 @@ class InDoubt:
 
 
 TransactionOutcome = Accepted | Refused | Unreachable | InDoubt
-Outcome = Undecodable | Crashed | NotDue | Expired | TransactionOutcome
+Outcome = (
+    Undecodable
+    | Crashed
+    | NotDue
+    | Expired
+    | Duplicate
+    | Conflict
+    | Forgotten
+    | Poisonous
+    | TransactionOutcome
+)

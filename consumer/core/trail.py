@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from consumer.core.delivery import Properties
+from consumer.core.ledger import Generation, Key
 from publisher_lib.routing import PUBLISHED_AT_MS
 
 ATTEMPT: Final = "x-hopmail-attempt"
+EPOCH: Final = "x-hopmail-epoch"
 FIRST_PUBLISHED_MS: Final = "x-hopmail-first-published-ms"
 PENDING: Final = "x-hopmail-pending"
 LOGIN: Final = "x-hopmail-login"
@@ -20,13 +22,23 @@ class Trail:
     """Where a message stands.
 
     `pending` are the recipients still owed, None for all of them; `login` is who published it
-    in the first place, as the broker checked it.
+    in the first place, as the broker checked it; `epoch` counts a person's replays of it.
     """
 
     attempt: int
     first_published: datetime
     pending: tuple[str, ...] | None
     login: str | None
+    epoch: int = 0
+
+    @property
+    def generation(self) -> Generation:
+        """Which copy of the message this is."""
+        return Generation(self.epoch, self.attempt)
+
+    def key(self, message_id: str) -> Key:
+        """Return what the ledger knows the message by."""
+        return Key(self.login or "", message_id)
 
 
 def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: datetime) -> Trail:
@@ -38,13 +50,14 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
     if properties.user_id not in trusted_logins:
         return Trail(1, _published(properties, now), None, properties.user_id)
     headers = properties.headers
-    attempt, pending, login = headers.get(ATTEMPT), headers.get(PENDING), headers.get(LOGIN)
+    pending, login = headers.get(PENDING), headers.get(LOGIN)
     first_published = _instant(headers.get(FIRST_PUBLISHED_MS), 1000, now)
     return Trail(
-        attempt if isinstance(attempt, int) and attempt >= 1 else 1,
+        _count(headers.get(ATTEMPT), least=1),
         first_published or _published(properties, now),
         tuple(map(str, pending)) if isinstance(pending, list) else None,
         login if isinstance(login, str) else properties.user_id,
+        _count(headers.get(EPOCH), least=0),
     )
 
 
@@ -54,6 +67,8 @@ def trail_headers(trail: Trail) -> Mapping[str, Any]:
         ATTEMPT: trail.attempt,
         FIRST_PUBLISHED_MS: int(trail.first_published.timestamp() * 1000),
     }
+    if trail.epoch:
+        headers[EPOCH] = trail.epoch
     if trail.pending is not None:
         headers[PENDING] = list(trail.pending)
     if trail.login is not None:
@@ -67,6 +82,10 @@ def _published(properties: Properties, now: datetime) -> datetime:
         or _instant(properties.timestamp_seconds, 1, now)
         or now
     )
+
+
+def _count(value: object, *, least: int) -> int:
+    return value if isinstance(value, int) and value >= least else least
 
 
 def _instant(value: object, per_second: int, now: datetime) -> datetime | None:

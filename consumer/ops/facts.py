@@ -7,11 +7,15 @@ from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reaso
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Conflict,
     Crashed,
+    Duplicate,
     Expired,
+    Forgotten,
     InDoubt,
     NotDue,
     Outcome,
+    Poisonous,
     Refused,
     Reply,
     Stage,
@@ -31,7 +35,21 @@ OUTCOMES: Final = (
     "expired",
     "undecodable",
     "crashed",
+    "duplicate",
+    "conflict",
+    "forgotten",
+    "poisonous",
 )
+
+PLAIN: Final[dict[type[Outcome], str]] = {
+    Undecodable: "undecodable",
+    NotDue: "not_due",
+    Expired: "expired",
+    Conflict: "conflict",
+    Forgotten: "forgotten",
+    Poisonous: "poisonous",
+}
+"""What needs no further word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ def _words(disposition: Disposition) -> tuple[str, Reason | None, float | None]:
             assert_never(disposition)
 
 
-def _happened(  # noqa: C901 - one case per outcome
+def _happened(
     outcome: Outcome,
 ) -> tuple[str, Stage | None, Reply | None, str]:
     match outcome:
@@ -96,11 +114,9 @@ def _happened(  # noqa: C901 - one case per outcome
             return "in_doubt", Stage.END_OF_DATA, None, detail
         case Crashed(detail=detail):
             return "crashed", None, None, detail
-        case Undecodable():
-            return "undecodable", None, None, ""
-        case NotDue():
-            return "not_due", None, None, ""
-        case Expired():
-            return "expired", None, None, ""
+        case Duplicate(detail=detail):
+            return "duplicate", None, None, detail
+        case Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous():
+            return PLAIN[type(outcome)], None, None, ""
         case _:
             assert_never(outcome)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from consumer.core.disposition import Reason
 from consumer.core.handled import Handled
 from consumer.core.outcome import Reply, Stage
-from consumer.ops.facts import DISPOSITIONS, OUTCOMES, Fact, facts, worst
+from consumer.ops.facts import DISPOSITIONS, OUTCOMES, PLAIN, Fact, facts, worst
 from publisher_lib.routing import Lane
 
 LATENCY_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
@@ -118,7 +118,7 @@ def _possible_outcomes() -> list[tuple[str, str, str]]:
     return [
         ("accepted", Stage.END_OF_DATA.name, "2yz"),
         ("in_doubt", Stage.END_OF_DATA.name, NONE),
-        *((outcome, NONE, NONE) for outcome in ("not_due", "expired", "undecodable", "crashed")),
+        *((outcome, NONE, NONE) for outcome in (*PLAIN.values(), "crashed", "duplicate")),
         *refused,
         *unreachable,
     ]

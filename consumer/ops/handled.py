@@ -19,7 +19,13 @@ SHOWN_RECIPIENTS: Final = 3
 LONGEST_APP_ID: Final = 64
 TRACEPARENT: Final = re.compile(r"[0-9a-f-]{1,128}")
 FOR_A_PERSON: Final = frozenset(
-    {Reason.INTERNAL_ERROR, Reason.IN_DOUBT, Reason.ATTEMPTS_EXHAUSTED, Reason.TOO_OLD}
+    {
+        Reason.INTERNAL_ERROR,
+        Reason.IN_DOUBT,
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.TOO_OLD,
+        Reason.POISON,
+    }
 )
 """Dead letters with nothing wrong in the message: logged as errors, the others as warnings."""
 

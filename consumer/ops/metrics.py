@@ -53,12 +53,21 @@ class Metrics:
         self._writer = threading.Thread(target=self._write_often, name="metrics", daemon=True)
 
     def watch(
-        self, *, is_connected: Callable[[], bool], is_breaker_open: Callable[[], bool]
+        self,
+        *,
+        is_connected: Callable[[], bool],
+        is_breaker_open: Callable[[], bool],
+        is_ledger_in_trouble: Callable[[], bool],
     ) -> None:
-        """Have the state of broker and relay read at each write."""
+        """Have the state of broker, relay and ledger read at each write."""
         for name, meaning, read in (
             ("hopmail_broker_connected", "1 while deliveries can come in.", is_connected),
             ("hopmail_breaker_open", "1 while the relay is in trouble.", is_breaker_open),
+            (
+                "hopmail_ledger_in_trouble",
+                "1 while the ledger cannot be written: nothing is consumed.",
+                is_ledger_in_trouble,
+            ),
         ):
             Gauge(name, meaning, registry=self._registry).set_function(read)
 

@@ -21,7 +21,7 @@ SECRETS: Final = Path("/run/secrets")
 OF_TESTS: Final = f"{PREFIX}TEST_"
 """Variables of the tests' own; they share the environment with the programs under test."""
 
-HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL"})
+HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL", f"{PREFIX}LEDGER_URL"})
 LONGEST_SHOWN: Final = 100
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -14,6 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from consumer.core.durations import format_duration
+from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.mask import mask_urls
@@ -24,6 +27,7 @@ from consumer.settings.read import (
     read_ladder,
     read_logins,
     read_relay,
+    read_state_folder,
     reads,
     whole_number,
 )
@@ -57,6 +61,21 @@ def _prefetch(found: dict[str, Any]) -> str:
     return str(max(LEAST_PREFETCH, PREFETCH_PER_SESSION * found["smtp_sessions"]))
 
 
+def _ledger_file(found: dict[str, Any]) -> str:
+    return f"sqlite://{quote(str(found['state_dir'] / 'ledger.sqlite3'))}"
+
+
+def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
+    delays, max_age = info.data.get("retry_delays"), info.data.get("max_age")
+    if delays and max_age and retention <= max_age + delays[-1]:
+        longest = format_duration(max_age + delays[-1])
+        raise ValueError(
+            f"must be longer than {longest}, HOPMAIL_MAX_AGE and the last of HOPMAIL_RETRY_DELAYS:"
+            " a copy that comes after it is forgotten might be sent again"
+        )
+    return retention
+
+
 class Settings(BaseSettings):
     """The settings, read and within their bounds."""
 
@@ -86,6 +105,29 @@ class Settings(BaseSettings):
     )
     max_age: Annotated[timedelta, reads(duration(timedelta(minutes=1), timedelta(days=30)))] = (
         _setting("MAX_AGE", "How long after its publishing a message is still retried", "5d")
+    )
+    state_dir: Annotated[Path, reads(read_state_folder)] = _setting(
+        "STATE_DIR", "Folder for what this host's workers share and keep", "/var/lib/hopmail"
+    )
+    ledger: Annotated[LedgerURL, reads(LedgerURL.parse)] = _setting(
+        "LEDGER_URL",
+        "What keeps mail from going out twice: `sqlite:///path`, shared by all workers of a host;"
+        " `redis://…`, shared by several hosts; `none`. By default a file in the state folder",
+        _ledger_file,
+    )
+    ledger_retention: Annotated[
+        timedelta,
+        reads(duration(timedelta(days=1), timedelta(days=366))),
+        AfterValidator(_outlives_retries),
+    ] = _setting(
+        "LEDGER_RETENTION",
+        "How long the ledger remembers; older messages are dead-lettered as `too_old`",
+        "14d",
+    )
+    if_uncertain: Annotated[Literal["resend", "hold"], reads(one_of("resend", "hold"))] = _setting(
+        "IF_UNCERTAIN",
+        "For mails that do not say: `resend` or `hold` what the relay may have taken",
+        "resend",
     )
     smtp_sessions: Annotated[int, reads(whole_number(1, MAX_SESSIONS))] = _setting(
         "SMTP_SESSIONS", "SMTP sessions per process, 1 to 100; 1 keeps the order", "4"

@@ -67,6 +67,11 @@ def read_folder(text: str) -> Path | None:
     return Path(text).absolute() if text else None
 
 
+def read_state_folder(text: str) -> Path:
+    """Read a folder's path."""
+    return Path(text).absolute()
+
+
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Return the reader of whole numbers from `low` to `high`."""
 

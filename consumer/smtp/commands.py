@@ -14,6 +14,14 @@ ADDRESS: Final = re.compile(r"[^\s<>\x00-\x1f\x7f-\x9f]+")
 """Anything else could end the path and append parameters or commands of its own."""
 
 
+class Lacking(Exception):
+    """The relay lacks what this mail needs, and would only confirm `refused`. Another may do."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused)
+        self.refused = refused
+
+
 @dataclass(frozen=True, slots=True)
 class Extensions:
     """The service extensions a relay offers (RFC 5321 §2.2), as far as they matter to a mail.
@@ -52,19 +60,22 @@ class EnvelopeCommands:
 def envelope_commands(
     envelope: Envelope, content: bytes, extensions: Extensions
 ) -> EnvelopeCommands | Refused:
-    """Return the commands for a mail, or the refusal that the relay would only confirm."""
+    """Return the commands for a mail, or the refusal that any relay would only confirm.
+
+    Raises Lacking where it is this relay that cannot take it.
+    """
     if not all(map(ADDRESS.fullmatch, (envelope.sender, *envelope.recipients))):
         return Refused(Stage.MAIL, Reply(553, "5.1.3", "not an address of the contract: not sent"))
     size, limit = len(content), extensions.size_limit
     if limit and size > limit:
         text = f"the mail has {size} bytes, the relay takes {limit}"
-        return Refused(Stage.MAIL, Reply(552, "5.3.4", text))
+        raise Lacking(Refused(Stage.MAIL, Reply(552, "5.3.4", text)))
     parameters = "" if limit is None else f" SIZE={size}"
     # Bodies are encoded in 7 bits, so content beyond ASCII has a mailbox name in its headers.
     if envelope.needs_smtputf8 or not content.isascii():
         if not extensions.smtputf8:
             text = "an address needs SMTPUTF8, which the relay does not offer"
-            return Refused(Stage.MAIL, Reply(553, "5.6.7", text))
+            raise Lacking(Refused(Stage.MAIL, Reply(553, "5.6.7", text)))
         parameters += " BODY=8BITMIME SMTPUTF8"
     return EnvelopeCommands(
         f"MAIL FROM:<{envelope.sender}>{parameters}\r\n".encode(),

@@ -10,6 +10,7 @@ from typing import Final
 from consumer.core.answer import Answer, answer_for_all
 from consumer.core.envelope import Envelope
 from consumer.core.relay_url import RelayURL
+from consumer.smtp.commands import Lacking
 from consumer.smtp.opening import NotOpened, open_session, tls_context
 from consumer.smtp.probe import Report, probe
 from consumer.smtp.session import BeforeDot, OutOfStep, Session, StaleSession
@@ -94,7 +95,8 @@ class Transactor:
         """Hand one mail to the relay and return what became of each recipient.
 
         `content` is RFC 5322 with CRLF line ends. `before_dot` is asked just before the write
-        that holds the final dot; where it says no, raises GivenBack: surely not sent.
+        that holds the final dot, with the recipients it is for; where it says no, raises GivenBack:
+        surely not sent.
         """
         patience = min(LONGEST_BEFORE_DOT_SECONDS, self._relay.url.data_timeout_seconds)
         deadline = time.monotonic() + patience
@@ -103,6 +105,8 @@ class Transactor:
                 return self._ready(deadline).transact(envelope, content, before_dot)
             except NotOpened as failure:
                 return answer_for_all(envelope.recipients, failure.trouble)
+            except Lacking as lacking:
+                return answer_for_all(envelope.recipients, lacking.refused)
             except StaleSession:
                 # The next session is fresh, and a fresh one is never stale.
                 continue

@@ -28,8 +28,9 @@ from consumer.smtp.reply import reply_of
 LAST_WORDS_SECONDS: Final = 2.0
 RSET_DONE: Final = 250
 
-BeforeDot = Callable[[], bool]
-"""Asked just before the write that holds the final dot; False gives the transaction up."""
+BeforeDot = Callable[[tuple[str, ...]], bool]
+"""Asked just before the write that holds the final dot, with the recipients whose fate it decides;
+False gives the transaction up."""
 
 
 class GivenBack(Exception):
@@ -59,7 +60,7 @@ class Session(Conversation):
         """Hand one mail to the relay and return what became of each recipient.
 
         `content` is RFC 5322 with CRLF line ends, not dot-stuffed. A session that cannot go on
-        is closed. Raises GivenBack, StaleSession or OutOfStep: then nothing was accepted.
+        is closed. Raises Lacking, GivenBack, StaleSession or OutOfStep: then nothing was accepted.
         """
         commands = envelope_commands(envelope, content, self.extensions)
         if isinstance(commands, Refused):
@@ -104,7 +105,7 @@ class Session(Conversation):
         if outcomes.are_complete:
             self._abandon(awaits_content=awaits_content)
         else:
-            self._send_content(wire, before_dot)
+            self._send_content(wire, before_dot, outcomes)
             outcomes.give_rest(self._read_end_of_data())
 
     def _tell_in_one_write(self, commands: EnvelopeCommands, outcomes: Outcomes) -> bool:
@@ -165,13 +166,13 @@ class Session(Conversation):
         elif self.rset()[0] != RSET_DONE:
             self.close()
 
-    def _send_content(self, wire: bytes, before_dot: BeforeDot | None) -> None:
+    def _send_content(self, wire: bytes, before_dot: BeforeDot | None, outcomes: Outcomes) -> None:
         """Write the content; `stage` is END_OF_DATA once the kernel has a byte of the dot."""
         start = max(0, len(wire) - LARGEST_WRITE_BYTES)
         try:
             if start:
                 self.send(memoryview(wire)[:start])
-            if before_dot is not None and not before_dot():
+            if before_dot is not None and not before_dot(outcomes.owed):
                 raise GivenBack
             try:
                 self.send(memoryview(wire)[start:])

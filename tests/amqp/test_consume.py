@@ -9,12 +9,12 @@ import pika
 import pytest
 
 from consumer.amqp.consume import Consumer
-from consumer.amqp.inbox import Inbox
 from consumer.core.delivery import Delivery
 from consumer.core.topology import lane_queue, topology
 from publisher_lib.routing import Lane
 from tests.support.broker import LADDER, VirtualHost
 from tests.support.consumer_process import wait_until
+from tests.support.deliveries import Deliveries
 from tests.support.malformed import SHAPES, publish_malformed
 
 QUEUE = lane_queue(Lane.TRANSACTIONAL)
@@ -25,15 +25,13 @@ class Consuming:
     """A running consumer and its inbox."""
 
     def __init__(self, vhost: VirtualHost, prefetch: int = 10) -> None:
-        self.inbox = Inbox(sessions=1)
-        self.consumer = Consumer((vhost.url,), topology(LADDER), prefetch, self.inbox)
-        self.consumer.start()
+        self.inbox = Deliveries()
+        self.consumer = Consumer((vhost.url,), topology(LADDER), prefetch)
+        self.consumer.start(self.inbox)
 
     def take(self) -> Delivery:
         """Return the next delivery."""
-        found = self.inbox.take(0, SOON_SECONDS)
-        assert found is not None, "nothing was delivered"
-        return found
+        return self.inbox.take(SOON_SECONDS)
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def test_what_waited_in_the_inbox_of_a_lost_connection_is_not_handed_out_twice(
         delivery = running.take()
 
         assert running.consumer.is_current(delivery)
-        assert running.inbox.take(0, 0.2) is None
+        assert not running.inbox.come_within(0.2)
 
 
 def test_a_queue_deleted_under_the_consumer_is_made_again_and_consumed(vhost: VirtualHost) -> None:
@@ -166,7 +164,7 @@ def test_holding_stops_deliveries_until_everybody_has_released(vhost: VirtualHos
         vhost.publish_raw(b"1")
 
         running.consumer.release("relay")
-        assert running.inbox.take(0, 0.3) is None
+        assert not running.inbox.come_within(0.3)
         running.consumer.release("full")
 
         assert running.take().body == b"1"
@@ -179,7 +177,7 @@ def test_a_hold_outlives_a_reconnect(vhost: VirtualHost) -> None:
         vhost.publish_raw(b"1")
 
         lose_connection(vhost, running)
-        assert running.inbox.take(0, 0.3) is None
+        assert not running.inbox.come_within(0.3)
         running.consumer.release("relay")
 
         assert running.take().body == b"1"
@@ -217,19 +215,18 @@ def test_an_error_in_handling_a_delivery_gives_everything_back_at_once(vhost: Vi
     def explode(delivery: Delivery) -> None:
         raise ZeroDivisionError(delivery.tag)
 
-    inbox = Inbox(sessions=1)
-    consumer = Consumer((vhost.url,), topology(LADDER), 10, inbox)
+    inbox = Deliveries()
+    consumer = Consumer((vhost.url,), topology(LADDER), 10)
     put: Any = inbox.put
     inbox.put = explode  # type: ignore[method-assign]  # stands for any bug on the I/O thread
-    consumer.start()
+    consumer.start(inbox)
     wait_until(lambda: consumer.is_connected, SOON_SECONDS, "a connection")
     vhost.publish_raw(b"1")
     wait_until(lambda: not consumer.is_connected, SOON_SECONDS, "the failure")
 
     inbox.put = put  # type: ignore[method-assign]  # the bug is gone
-    delivery = inbox.take(0, SOON_SECONDS)
+    delivery = inbox.take(SOON_SECONDS)
 
-    assert delivery is not None
     assert delivery.redelivered
     assert consumer.close(SOON_SECONDS)
     assert not any(thread.name == "amqp" for thread in threading.enumerate())
@@ -252,8 +249,8 @@ def test_an_error_in_a_callback_gives_everything_back_at_once(vhost: VirtualHost
 def test_a_topology_of_another_shape_ends_consuming_with_its_reason(vhost: VirtualHost) -> None:
     with vhost.channel() as channel:
         channel.queue_declare(QUEUE, durable=True)
-    consumer = Consumer((vhost.url,), topology(LADDER), 10, Inbox(sessions=1))
-    consumer.start()
+    consumer = Consumer((vhost.url,), topology(LADDER), 10)
+    consumer.start(Deliveries())
 
     wait_until(lambda: consumer.mismatch is not None, SOON_SECONDS, "the mismatch")
 

@@ -9,32 +9,36 @@ import pytest
 from consumer.amqp import inbox as inbox_module
 from consumer.amqp.inbox import Inbox
 from consumer.core.delivery import Delivery, Properties
+from consumer.core.mail import Mail
 from publisher_lib.routing import Lane
+from tests.support.deliveries import unread
 
 NOW_SECONDS = 0.0
 SOON_SECONDS = 5.0
 
 
-def delivery(
+def mail(
     tag: int,
     lane: Lane = Lane.TRANSACTIONAL,
     *,
     generation: int = 1,
     body: bytes = b"{}",
     received_seconds: float = 0.0,
-) -> Delivery:
-    return Delivery(lane, tag, generation, False, Properties(), body, received_seconds)  # noqa: FBT003 - a record's fields in their order
+) -> Mail:
+    return unread(
+        Delivery(lane, tag, generation, False, Properties(), body, received_seconds)  # noqa: FBT003 - a record's fields in their order
+    )
 
 
 def tags(inbox: Inbox, session: int, count: int) -> list[int]:
     taken = [inbox.take(session, NOW_SECONDS) for _ in range(count)]
-    return [found.tag for found in taken if found is not None]
+    return [found.delivery.tag for found in taken if found is not None]
 
 
 def test_a_lane_is_first_in_first_out() -> None:
     inbox = Inbox(sessions=1)
     for tag in (1, 2, 3):
-        inbox.put(delivery(tag))
+        inbox.put(mail(tag))
 
     assert tags(inbox, 0, 4) == [1, 2, 3]
 
@@ -42,7 +46,7 @@ def test_a_lane_is_first_in_first_out() -> None:
 def test_what_is_put_back_keeps_its_place() -> None:
     inbox = Inbox(sessions=1)
     for tag in (1, 2, 3):
-        inbox.put(delivery(tag))
+        inbox.put(mail(tag))
     first, second = inbox.take(0, NOW_SECONDS), inbox.take(0, NOW_SECONDS)
     assert first is not None
     assert second is not None
@@ -56,15 +60,15 @@ def test_what_is_put_back_keeps_its_place() -> None:
 def test_a_single_session_takes_turns_transactional_first() -> None:
     inbox = Inbox(sessions=1)
     for tag in (1, 2):
-        inbox.put(delivery(tag, Lane.BULK))
-        inbox.put(delivery(10 + tag, Lane.TRANSACTIONAL))
+        inbox.put(mail(tag, Lane.BULK))
+        inbox.put(mail(10 + tag, Lane.TRANSACTIONAL))
 
     assert tags(inbox, 0, 4) == [11, 1, 12, 2]
 
 
 def test_the_first_of_several_sessions_never_takes_bulk() -> None:
     inbox = Inbox(sessions=2)
-    inbox.put(delivery(1, Lane.BULK))
+    inbox.put(mail(1, Lane.BULK))
 
     assert inbox.take(0, NOW_SECONDS) is None
     assert tags(inbox, 1, 1) == [1]
@@ -72,20 +76,20 @@ def test_the_first_of_several_sessions_never_takes_bulk() -> None:
 
 def test_a_waiting_session_gets_what_comes() -> None:
     inbox = Inbox(sessions=2)
-    found: list[Delivery | None] = []
+    found: list[Mail | None] = []
     waiting = threading.Thread(target=lambda: found.append(inbox.take(0, SOON_SECONDS)))
     waiting.start()
 
-    inbox.put(delivery(1, Lane.BULK))
-    inbox.put(delivery(2, Lane.TRANSACTIONAL))
+    inbox.put(mail(1, Lane.BULK))
+    inbox.put(mail(2, Lane.TRANSACTIONAL))
     waiting.join(SOON_SECONDS)
 
-    assert [taken.tag for taken in found if taken] == [2]
+    assert [taken.delivery.tag for taken in found if taken] == [2]
 
 
 def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
     inbox = Inbox(sessions=2)
-    found: list[Delivery | None] = []
+    found: list[Mail | None] = []
     waiting = [
         threading.Thread(target=lambda s=session: found.append(inbox.take(s, 60)))
         for session in (0, 1)
@@ -97,7 +101,7 @@ def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
     inbox.close()
     for thread in waiting:
         thread.join(SOON_SECONDS)
-    inbox.put(delivery(1))
+    inbox.put(mail(1))
 
     assert found == [None, None]
     assert time.monotonic() - started < SOON_SECONDS
@@ -108,9 +112,9 @@ def test_too_many_bytes_hold_consuming_until_half_is_gone(monkeypatch: pytest.Mo
     monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
     told: list[tuple[Lane, bool]] = []
     inbox = Inbox(sessions=1, on_full=lambda lane, full: told.append((lane, full)))
-    inbox.put(delivery(9, Lane.BULK, body=b"x" * 90))
+    inbox.put(mail(9, Lane.BULK, body=b"x" * 90))
     for tag in (1, 2, 3):
-        inbox.put(delivery(tag, body=b"x" * 40))
+        inbox.put(mail(tag, body=b"x" * 40))
     assert told == [(Lane.TRANSACTIONAL, True)], "each lane has a bound of its own"
 
     inbox.take(0, NOW_SECONDS)
@@ -125,10 +129,11 @@ def test_clearing_forgets_everything_and_makes_room(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(inbox_module, "MAX_HELD_BYTES", 100)
     told: list[bool] = []
     inbox = Inbox(sessions=1, on_full=lambda _lane, full: told.append(full))
-    inbox.put(delivery(1, body=b"x" * 101))
+    inbox.put(mail(1, body=b"x" * 101))
 
-    inbox.clear()
+    cleared = inbox.clear()
 
+    assert [found.delivery.tag for found in cleared] == [1]
     assert len(inbox) == 0
     assert told == [True, False]
 
@@ -138,10 +143,10 @@ def test_only_what_waits_too_long_is_taken_out() -> None:
     ages: dict[int, float] = {1: 10.0, 2: 20.0, 3: 30.0}
     for tag, received in ages.items():
         inbox.put(
-            delivery(tag, Lane.BULK if tag == 1 else Lane.TRANSACTIONAL, received_seconds=received)
+            mail(tag, Lane.BULK if tag == 1 else Lane.TRANSACTIONAL, received_seconds=received)
         )
 
     old: list[Any] = inbox.take_older_than(25.0)
 
-    assert sorted(found.tag for found in old) == [1, 2]
+    assert sorted(found.delivery.tag for found in old) == [1, 2]
     assert tags(inbox, 0, 2) == [3]

@@ -1,7 +1,7 @@
 """Publish what must follow, await its confirm, then ack; in doubt, no ack."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pika
@@ -10,8 +10,7 @@ import pytest
 from consumer.amqp import consume as consume_module
 from consumer.amqp import settle as settle_module
 from consumer.amqp.consume import Consumer
-from consumer.amqp.inbox import Inbox
-from consumer.amqp.settle import Settler
+from consumer.amqp.settle import Settlement, Settler
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
@@ -19,6 +18,7 @@ from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.routing import DEAD_EXCHANGE, RETRY_EXCHANGE, Lane
 from tests.support.broker import LADDER, VirtualHost
 from tests.support.consumer_process import wait_until
+from tests.support.deliveries import Deliveries
 
 QUEUE = lane_queue(Lane.TRANSACTIONAL)
 SOON_SECONDS = 10.0
@@ -30,23 +30,32 @@ class Settling:
     """A consumer, a settler and one delivery."""
 
     def __init__(self, vhost: VirtualHost) -> None:
-        self.inbox = Inbox(sessions=1)
-        self.consumer = Consumer((vhost.url,), topology(LADDER), 10, self.inbox)
+        self.inbox = Deliveries()
+        self.consumer = Consumer((vhost.url,), topology(LADDER), 10)
         self.publisher = ConfirmedPublisher((vhost.url,))
         self.settler = Settler(self.consumer, self.publisher, f"hopmail-{vhost.name}")
         self.settled = threading.Event()
+        self.committed = threading.Event()
+        self.abandoned = threading.Event()
 
     def take(self) -> Delivery:
-        found = self.inbox.take(0, SOON_SECONDS)
-        assert found is not None
-        return found
+        return self.inbox.take(SOON_SECONDS)
+
+    def settle(self, delivery: Delivery, followups: tuple[Followup, ...]) -> None:
+        def commit(kept: Callable[[], None]) -> None:
+            self.committed.set()
+            kept()
+
+        self.settler.settle(
+            Settlement(delivery, followups, commit, self.settled.set, self.abandoned.set)
+        )
 
 
 @contextmanager
 def settling(vhost: VirtualHost) -> Iterator[Settling]:
     vhost.declare_topology()
     running = Settling(vhost)
-    running.consumer.start()
+    running.consumer.start(running.inbox)
     try:
         wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a connection")
         yield running
@@ -63,7 +72,7 @@ def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_with_nothing_to_follow_the_delivery_is_acked(vhost: VirtualHost) -> None:
     with settling(vhost) as running:
         vhost.publish_raw(b"1")
-        running.settler.settle(running.take(), (), running.settled.set)
+        running.settle(running.take(), ())
         assert running.settled.is_set()
 
     assert vhost.queue_depth(QUEUE) == 0
@@ -72,7 +81,7 @@ def test_with_nothing_to_follow_the_delivery_is_acked(vhost: VirtualHost) -> Non
 def test_every_followup_is_on_the_broker_before_the_ack(vhost: VirtualHost) -> None:
     with settling(vhost) as running:
         vhost.publish_raw(b"1", message_id="m-1", app_id="shop", timestamp=1_795_521_600)
-        running.settler.settle(running.take(), (DEAD, RETRY), running.settled.set)
+        running.settle(running.take(), (DEAD, RETRY))
         assert running.settled.wait(SOON_SECONDS)
         assert running.settler.wait_idle(SOON_SECONDS)
 
@@ -98,7 +107,7 @@ def test_while_one_followup_cannot_be_published_nothing_is_acked(vhost: VirtualH
             channel.exchange_delete(DEAD_EXCHANGE)
         vhost.publish_raw(b"1")
 
-        running.settler.settle(running.take(), (RETRY, DEAD), running.settled.set)
+        running.settle(running.take(), (RETRY, DEAD))
 
         assert not running.settled.wait(1.0)
         assert not running.settler.wait_idle(0.1)
@@ -110,7 +119,7 @@ def test_a_followup_that_was_refused_is_published_again_and_only_that(vhost: Vir
         with vhost.channel() as channel:
             channel.queue_unbind(DEAD_QUEUE, DEAD_EXCHANGE, "dead")
         vhost.publish_raw(b"1")
-        running.settler.settle(running.take(), (RETRY, DEAD), running.settled.set)
+        running.settle(running.take(), (RETRY, DEAD))
         assert not running.settled.wait(0.5)
 
         with vhost.channel() as channel:
@@ -127,7 +136,7 @@ def test_a_full_queue_keeps_the_delivery_until_there_is_room(vhost: VirtualHost)
         vhost.set_policy("full", f"^{DEAD_QUEUE}$", {"max-length": 1, "overflow": "reject-publish"})
         fill(vhost)
         vhost.publish_raw(b"1")
-        running.settler.settle(running.take(), (DEAD,), running.settled.set)
+        running.settle(running.take(), (DEAD,))
         assert not running.settled.wait(1.0)
 
         vhost.delete_policy("full")
@@ -150,7 +159,7 @@ def test_what_the_broker_took_back_is_left_to_it(vhost: VirtualHost) -> None:
             channel.exchange_delete(DEAD_EXCHANGE)
         vhost.publish_raw(b"1")
         delivery = running.take()
-        running.settler.settle(delivery, (DEAD,), running.settled.set)
+        running.settle(delivery, (DEAD,))
 
         running.consumer.hold("test")
         vhost.close_connections()
@@ -170,7 +179,7 @@ def test_a_retry_queue_that_went_away_is_made_again(
             channel.queue_delete("email.transactional.retry.2s.v1")
         vhost.publish_raw(b"1")
 
-        running.settler.settle(running.take(), (RETRY,), running.settled.set)
+        running.settle(running.take(), (RETRY,))
 
         assert running.settled.wait(SOON_SECONDS)
     vhost.wait_for_depth(QUEUE, 1)

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.consumer_process import state_folder
+
 ROOT = Path(__file__).parents[2]
 
 
 def environment(**settings: object) -> dict[str, str]:
     """Return the environment with these settings, named without HOPMAIL_ and in lower case."""
     bare = {name: text for name, text in os.environ.items() if not name.startswith("HOPMAIL_")}
+    bare["HOPMAIL_STATE_DIR"] = str(state_folder(str(settings.get("amqp_url", ""))))
     return bare | {f"HOPMAIL_{name.upper()}": str(value) for name, value in settings.items()}
 
 

@@ -122,6 +122,7 @@ def test_no_refusal_lists_more_than_a_person_reads() -> None:
 
 
 MANY = 200_000
+LONG = "a." * 1_000_000
 MINIMAL = {
     "email_to": "a@example.org",
     "email_from": "a@example.org",
@@ -138,8 +139,16 @@ MINIMAL = {
         {"headers": {f"h{number}": 0 for number in range(MANY)}},
         {f"unknown{number}": 0 for number in range(MANY)},
         {"cc": [["x"]] * MANY},
+        {"email_to": LONG},
+        {"email_from": f"a@{LONG}"},
+        {"reply_to": [f"<a@{LONG}>"]},
+        {"attachments": [{"filename": "a", "content_type": "a/b" + "; a=b" * MANY, "content": ""}]},
+        {"headers": {LONG: "x"}},
     ],
-    ids=["recipients", "attachments", "headers", "unknown", "nested"],
+    ids=[
+        *("recipients", "attachments", "headers", "unknown", "nested", "mailbox name", "domain"),
+        *("angled domain", "media type", "header name"),
+    ],
 )
 def test_a_body_of_countless_faults_is_explained_within_bounds(changes: dict[str, Any]) -> None:
     body = json.dumps({**MINIMAL, **changes}).encode()

@@ -139,6 +139,7 @@ def test_a_dead_letter_says_all_that_is_known() -> None:
     expected = {
         "traceparent": "00-abc",
         "x-hopmail-attempt": 1,
+        "x-hopmail-epoch": 1,
         "x-hopmail-first-published-ms": int(FIRST.timestamp() * 1000),
         "x-hopmail-pending": ["no@example.org"],
         "x-hopmail-login": "webapp",
@@ -182,6 +183,16 @@ def test_headers_are_copied_from_an_allow_list_only() -> None:
         "x-hopmail-login",
     } == set(copy.headers)
     assert copy.headers["x-hopmail-attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [(2**63 - 1, True), (-(2**63) + 1, True), (2**63, False), (int(1e300), False), (True, True)],
+)
+def test_a_number_is_copied_only_where_amqp_can_write_it(number: int, kept: bool) -> None:
+    copy = back_to_lane(delivery({"traceparent": number}), TRAIL)
+
+    assert copy.headers.get("traceparent") == (number if kept else None)
 
 
 def test_a_long_list_of_violations_is_cut_to_fit_a_frame() -> None:

@@ -53,10 +53,13 @@ def test_it_runs_the_consumers_under_supervisor_and_opens_no_port() -> None:
     assert instructions("EXPOSE") == []
 
 
-def test_the_metrics_folder_is_the_one_that_compose_shares() -> None:
-    [shared] = CONSUMER["volumes"]
+def test_the_metrics_and_state_folders_are_those_that_compose_keeps() -> None:
+    kept = dict(volume.split(":") for volume in CONSUMER["volumes"])
 
-    assert f"HOPMAIL_METRICS_DIR={shared.removeprefix('metrics:')}" in final_stage()
+    assert set(kept) == {"metrics", "state"}
+    for name, folder in kept.items():
+        assert f"HOPMAIL_{name.upper()}_DIR={folder}" in final_stage()
+        assert f" {folder}" in " ".join(instructions("RUN"))
 
 
 def test_only_named_files_reach_the_build() -> None:

@@ -11,12 +11,16 @@ from consumer.core.decide import RetryPolicy, decide
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Retry
 from consumer.core.outcome import (
     Accepted,
+    Conflict,
     Crashed,
     Defect,
+    Duplicate,
     Expired,
+    Forgotten,
     InDoubt,
     NotDue,
     Outcome,
+    Poisonous,
     Refused,
     Reply,
     Stage,
@@ -57,7 +61,9 @@ ROWS: dict[str, set[Disposition]] = {
     "MAIL, RCPT, DATA or the final dot was refused with 4yz": verdicts(REFUSED_4YZ),
     "the connection ended after MAIL and before the final dot": verdicts(LOST),
     "the connection ended after the final dot, before the answer": verdicts([InDoubt("lost")]),
-    "the same, with `if_uncertain: hold`": verdicts([InDoubt("lost")], hold=True),
+    "the same, with `if_uncertain: hold` or `HOPMAIL_IF_UNCERTAIN=hold`": verdicts(
+        [InDoubt("lost")], hold=True
+    ),
     "the relay cannot be reached, or refuses the session or the login": verdicts(
         [Unreachable(stage, "no") for stage in Stage if stage.is_before_mail]
     ),
@@ -66,6 +72,12 @@ ROWS: dict[str, set[Disposition]] = {
     ),
     "it is older than `HOPMAIL_MAX_AGE`": verdicts([*REFUSED_4YZ, *LOST], age=OLD),
     "our own code failed on it": verdicts([Crashed("bug")]),
+    "another copy of it was settled before, or a later one is under way": verdicts(
+        [Duplicate("settled before")]
+    ),
+    "another message of the same login has its `message_id`": verdicts([Conflict()]),
+    "five processes ended while they read or composed it": verdicts([Poisonous(5)]),
+    "it is older than `HOPMAIL_LEDGER_RETENTION`": verdicts([Forgotten(OLD)]),
 }
 
 

@@ -64,7 +64,7 @@ class Attempts:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._path = path
+        self.path = path
 
     def close(self) -> None:
         """Close the file; what is in it stays."""
@@ -81,7 +81,7 @@ class Attempts:
     ) -> "Future[Receipt]":
         """Begin to publish one email, and write down how it ends."""
         made = email(message_id, **email_fields)  # type: ignore[arg-type]  # as above
-        self._write("attempted", message_id, *made.recipients)
+        self.note("attempted", message_id, *made.recipients)
         future = publisher.publish_nowait(made, lane=lane, message_id=message_id, timeout=timeout)
         future.add_done_callback(partial(self._ended, message_id))
         return future
@@ -107,7 +107,7 @@ class Attempts:
         """Return how the calls ended so far."""
         ends = Ends()
         in_doubt: set[str] = set()
-        for line in self._path.read_text().splitlines():
+        for line in self.path.read_text().splitlines():
             word, message_id, *recipients = line.split(" ")
             if word == "attempted":
                 ends.attempted[message_id] = tuple(recipients)
@@ -121,12 +121,13 @@ class Attempts:
         ends.failed -= ends.confirmed | in_doubt
         return ends
 
-    def _ended(self, message_id: str, done: "Future[Receipt]") -> None:
-        self._write(_word_for(done), message_id)
-
-    def _write(self, *words: str) -> None:
+    def note(self, *words: str) -> None:
+        """Write a line down: `attempted`, an id and its recipients; or an end and an id."""
         # One write per line: O_APPEND keeps writers apart, the page cache survives SIGKILL.
         os.write(self._file, f"{' '.join(words)}\n".encode())
+
+    def _ended(self, message_id: str, done: "Future[Receipt]") -> None:
+        self.note(_word_for(done), message_id)
 
 
 def _word_for(done: "Future[Receipt]") -> Literal["confirmed", "unknown", "failed"]:

@@ -37,27 +37,33 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture
-def scene(case: Case, vhost: VirtualHost, sink: Sink, tmp_path: Path) -> Iterator[Scene]:
+def scene(
+    case: Case,
+    vhost: VirtualHost,
+    sink: Sink,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Scene]:
     """Set up a scene on the shared broker."""
-    with _scene(case, vhost, sink, tmp_path) as made:
+    with _scene(Scene(case, vhost, sink, tmp_path), caplog) as made:
         yield made
 
 
 @pytest.fixture
-def mortal(case: Case, node: Node, sink: Sink, tmp_path: Path) -> Iterator[Scene]:
+def mortal(
+    case: Case, node: Node, sink: Sink, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Scene]:
     """Set up a scene whose broker may be killed."""
     vhost = VirtualHost(Broker(node.url, node.management_url), f"t{uuid.uuid4().hex[:12]}")
     vhost.create()
-    with _scene(case, vhost, sink, tmp_path, node) as made:
+    with _scene(Scene(case, vhost, sink, tmp_path, node), caplog) as made:
         yield made
     vhost.delete()
 
 
 @contextmanager
-def _scene(
-    case: Case, vhost: VirtualHost, sink: Sink, folder: Path, node: Node | None = None
-) -> Iterator[Scene]:
-    made = Scene(case, vhost, sink, folder, node)
+def _scene(made: Scene, caplog: pytest.LogCaptureFixture) -> Iterator[Scene]:
+    made.logs = caplog.text.splitlines
     try:
         yield made
     finally:

@@ -36,6 +36,7 @@ class _Pair:
     passed: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
     tail: bytes = b""
     is_doomed: bool = False
+    is_abandoned: bool = False
 
     def reset(self) -> None:
         for end in (self.client, self.server):
@@ -64,6 +65,11 @@ class Proxy:
         """Reset every connection."""
         for pair in self._pairs:
             pair.reset()
+
+    def abandon(self) -> None:
+        """Swallow all that comes over the connections there are; new ones are served."""
+        for pair in self._pairs:
+            pair.is_abandoned = True
 
     def refuse(self) -> None:
         """Listen no more: a connection is refused. Those that stand go on."""
@@ -116,7 +122,7 @@ class Proxy:
             while chunk := self._next(source, way):
                 if number and pair.is_doomed:
                     pair.reset()
-                elif not way.is_dropping:
+                elif not (way.is_dropping or pair.is_abandoned):
                     time.sleep(way.late_seconds)
                     self._pass_on(pair, number, way, chunk)
             target.shutdown(socket.SHUT_WR)

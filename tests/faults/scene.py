@@ -6,27 +6,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import pika.exceptions
 
+from consumer.core.durations import format_duration
 from consumer.core.topology import DEAD_QUEUE, topology
-from consumer.settings import Settings
 from dev.broker import Node
 from publisher_lib import Publisher
 from tests.faults.attempts import Attempts
 from tests.faults.count import Count, in_doubt_by_message
 from tests.faults.crew import PROGRAM, Crew
 from tests.faults.dead import dead_pairs
-from tests.faults.results import Case, Result
+from tests.faults.results import LINES, Case, Result
 from tests.faults.sink import Pair, Sink
 from tests.support.broker import LADDER, Message, VirtualHost
 from tests.support.consumer_process import wait_until
 
-HAS_LEDGER: Final = "ledger_url" in Settings.model_fields
 SEED: Final = 20_251_124
 DRAIN_SECONDS: Final = 60.0
+LOGS: Final = LINES.parent / "fault-logs"
 LOOK_SECONDS: Final = 0.1
 
 
@@ -48,14 +50,19 @@ class Scene:
         self.attempts = Attempts(folder / "attempts")
         self.relay_url = sink.url
         self.accepted: Callable[[], Counter[Pair]] = sink.accepted
-        self.ladder = LADDER
+        self.ladder: tuple[timedelta, ...] = LADDER
         self.crew: Crew | None = None
         self.dead: list[Message] = []
-        self.logs: list[str] = []
+        self.logs: Callable[[], list[str]] = list
         self._case = case
         self._faults: list[float] = []
-        self._workers = 0
+        self._crews: list[Crew] = []
         vhost.declare_topology(self.ladder)
+
+    def use_ladder(self, *delays_seconds: int) -> None:
+        """Have retries wait so long; before any consumer starts."""
+        self.ladder = tuple(timedelta(seconds=delay) for delay in delays_seconds)
+        self.vhost.declare_topology(self.ladder)
 
     @contextmanager
     def consumers(
@@ -63,8 +70,9 @@ class Scene:
     ) -> Iterator[Crew]:
         """Keep `size` consumer processes running until `finish`, or an error in the block."""
         url = str(settings.pop("amqp_url", self.vhost.url))
-        self._workers = size
+        settings.setdefault("retry_delays", ",".join(map(format_duration, self.ladder)))
         self.crew = Crew(url, self.relay_url, size, program, **settings)
+        self._crews.append(self.crew)
         try:
             self.crew.start()
             self.crew.wait_ready()
@@ -91,13 +99,16 @@ class Scene:
             pass
 
     def fault(self) -> None:
-        """Note that a fault was injected just now."""
+        """Note that a fault was injected, or its end after which work can go on, just now."""
         self._faults.append(time.monotonic())
 
-    def wait_for_mails(self, more: int, seconds: float = 60.0) -> None:
+    def wait_for_mails(self, count: int, seconds: float = 60.0) -> None:
+        """Wait until the relay has taken so many, copies included."""
+        wait_until(lambda: self.accepted().total() >= count, seconds, f"{count} mails")
+
+    def wait_for_more(self, count: int, seconds: float = 60.0) -> None:
         """Wait until the relay has taken so many more."""
-        wanted = self.accepted().total() + more
-        wait_until(lambda: self.accepted().total() >= wanted, seconds, f"{wanted} mails")
+        self.wait_for_mails(self.accepted().total() + count, seconds)
 
     def a_while(self, least_seconds: float, most_seconds: float) -> None:
         """Let a random time pass: the moment of a fault must not depend on what it hits."""
@@ -111,7 +122,7 @@ class Scene:
         count = self._count(left, duplicates_allowed)
         result = Result(
             case=self._case,
-            workers=self._workers,
+            workers=max((crew.size for crew in self._crews), default=0),
             faults=len(self._faults),
             figures=count.figures(),
             broken=count.broken,
@@ -120,6 +131,10 @@ class Scene:
             note=note,
         )
         result.save()
+        if count.broken:
+            LOGS.mkdir(parents=True, exist_ok=True)
+            name = self._case.test.rpartition("::")[2]
+            (LOGS / f"{name}.log").write_text("\n".join(count.logs))
         return count
 
     def left(self) -> dict[str, int]:
@@ -135,15 +150,18 @@ class Scene:
         """Wait until the queues are empty and nothing is unacked, which only a stop can prove.
 
         What was still unacked is ready then; a message that a retry queue is just handing over
-        is nowhere to be seen, but confirmed and not found.
+        is nowhere to be seen, but confirmed and not found: it is given one more chance.
         """
+        empty_in_a_row = 0
         while True:
             self._wait_empty(deadline)
             codes = self.crew.stop() if self.crew is not None else []
             assert not any(codes), f"exit codes {codes}"
             left = self.left()
             self.dead += self.vhost.take_all(DEAD_QUEUE)
-            is_done = not any(left.values()) and not self._count(left, 0).lost
+            is_empty = not any(left.values())
+            empty_in_a_row = empty_in_a_row + 1 if is_empty else 0
+            is_done = empty_in_a_row > 1 or (is_empty and not self._count(left, 0).lost)
             if is_done or time.monotonic() > deadline or self.crew is None:
                 return left
             self.crew.start()
@@ -160,17 +178,17 @@ class Scene:
             time.sleep(LOOK_SECONDS)
 
     def _count(self, left: dict[str, int], duplicates_allowed: int) -> Count:
-        logs = [*self.logs, *(self.crew.raw if self.crew is not None else [])]
+        logs = [*self.logs(), *chain.from_iterable(crew.raw for crew in self._crews)]
         if self.node is not None:
             logs += (self.node.folder / "output").read_text(errors="replace").splitlines()
         return Count(
             ends=self.attempts.read(),
             accepted=self.accepted(),
             dead=dead_pairs(self.dead),
-            in_doubt=in_doubt_by_message(self.crew.lines if self.crew is not None else []),
+            in_doubt=in_doubt_by_message(chain.from_iterable(crew.lines for crew in self._crews)),
             left=left,
             logs=logs,
-            duplicates_allowed=duplicates_allowed if HAS_LEDGER else 1_000_000,
+            duplicates_allowed=duplicates_allowed,
         )
 
     def _recovery_seconds(self) -> float | None:

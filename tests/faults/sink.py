@@ -30,6 +30,7 @@ class AtDot(Enum):
     TAKE = "taken, 250"
     TAKE_AND_HANG_UP = "taken, no answer"
     LOSE_AND_HANG_UP = "not taken, no answer"
+    STALL = "not taken, never answered"
     REFUSE = "not taken, 451"
 
 
@@ -151,7 +152,9 @@ class _Session(asyncio.Protocol):
         if fate in {AtDot.TAKE, AtDot.TAKE_AND_HANG_UP}:
             now = time.monotonic()
             self._sink.taken += [Taken(message_id, name, now) for name in self._recipients]
-        if fate in {AtDot.TAKE, AtDot.REFUSE}:
+        if fate is AtDot.STALL:
+            self._is_answering = True
+        elif fate in {AtDot.TAKE, AtDot.REFUSE}:
             reply = b"250 2.0.0 taken\r\n" if fate is AtDot.TAKE else b"451 4.3.0 not now\r\n"
             self._answer_in_time(reply)
         else:

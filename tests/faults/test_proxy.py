@@ -81,6 +81,17 @@ def test_one_way_can_be_dropped_and_the_other_goes_on(sink: Sink, proxy: Proxy) 
         assert heard(client, 1, seconds=0.3) == b""
 
 
+def test_abandoned_connections_stay_silent_and_new_ones_are_served(proxy: Proxy) -> None:
+    with connect(proxy) as client:
+        heard(client, 21)
+        proxy.abandon()
+        client.sendall(MAIL)
+        assert heard(client, 1, seconds=0.3) == b""
+
+        with connect(proxy) as second:
+            assert heard(second, 21) == ANSWERS[:21]
+
+
 def test_what_is_held_comes_later(proxy: Proxy) -> None:
     proxy.to_client.is_held = True
     with connect(proxy) as client:
@@ -119,6 +130,14 @@ def test_connections_are_reset_and_refused_and_taken_again(proxy: Proxy) -> None
 
     with connect(proxy) as client:
         assert heard(client, 21) == ANSWERS[:21]
+
+
+def test_a_stalling_sink_neither_takes_nor_answers(sink: Sink) -> None:
+    sink.at_dot = lambda _message_id: AtDot.STALL
+    with socket.create_connection(("127.0.0.1", sink.port), 5) as client:
+        client.sendall(MAIL)
+        assert heard(client, len(ANSWERS), seconds=0.3).endswith(b"354 go on\r\n")
+    assert not sink.taken
 
 
 @pytest.mark.parametrize(

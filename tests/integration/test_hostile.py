@@ -10,7 +10,7 @@ import pytest
 from publisher_lib.routing import Lane
 from tests.support.broker import Broker, Message, VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
-from tests.support.malformed import SHAPES, publish_malformed
+from tests.support.malformed import SHAPES, UNWRITABLE, publish_malformed
 from tests.support.smtp_sink import SmtpSink, smtp_sink
 
 GOOD: dict[str, Any] = {
@@ -174,6 +174,10 @@ def test_a_body_of_many_mebibytes_is_too_large(running: Running, mebibytes: int)
         ({"type": None}, "unsupported_type", "properties.type"),
         ({"message_id": None}, "missing_message_id", "properties.message_id"),
         ({"message_id": INJECTION}, "invalid", "properties.message_id"),
+        ({"message_id": b"\xff\xfe"}, "invalid", "properties.message_id"),
+        ({"message_id": b"\xff" * 255}, "invalid", "properties.message_id"),
+        ({"type": b"\xff" * 255}, "unsupported_type", "properties.type"),
+        ({"content_type": b"\xff" * 255}, "unsupported_content", "properties.content_type"),
         ({"content_type": "text/xml"}, "unsupported_content", "properties.content_type"),
         ({"content_encoding": "gzip"}, "unsupported_content", "properties.content_encoding"),
     ],
@@ -198,6 +202,16 @@ def test_a_header_table_that_pika_cannot_decode_is_a_dead_letter(
     assert dead.headers["x-hopmail-reason"] == "undecodable_properties"
     assert dead.properties.message_id == "odd"
     assert dead.body == body()
+
+
+@pytest.mark.parametrize("shape", UNWRITABLE)
+def test_a_header_that_amqp_cannot_write_back_is_left_out(running: Running, shape: str) -> None:
+    publish_malformed(running.vhost, shape, body=body(subject=7), message_id="odd")
+
+    (dead,) = running.vhost.dead_letters(1)
+    running.assert_goes_on()
+    assert dead.headers["x-hopmail-reason"] == "invalid"
+    assert "traceparent" not in dead.headers
 
 
 def test_a_dead_letter_says_all_there_is_to_know(running: Running) -> None:

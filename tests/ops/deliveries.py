@@ -23,11 +23,12 @@ from consumer.core.outcome import (
 )
 from consumer.worker import Worker
 from publisher_lib.routing import Lane
+from tests.support.deliveries import opened
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PUBLISHED = NOW - timedelta(seconds=12, milliseconds=500)
 POLICY = RetryPolicy((timedelta(seconds=30),), timedelta(days=1))
-WORKER = Worker(POLICY, frozenset({"hopmail"}), lambda: NOW)
+WORKER = Worker(POLICY, frozenset({"hopmail"}), lambda: NOW, timedelta(days=14))
 
 TO = "ada.lovelace@example.org"
 CC = "grace.hopper@example.net"
@@ -86,7 +87,9 @@ def handled(
         received_seconds=0.0,
     )
     each = answers if len(answers) > 1 else answers * 2
-    found = WORKER.handle(delivery, lambda _composed: tuple(zip((TO, CC), each, strict=True)))
+    found = WORKER.handle(
+        opened(WORKER, delivery), lambda _composed: tuple(zip((TO, CC), each, strict=True))
+    )
     assert found is not None
     return found
 

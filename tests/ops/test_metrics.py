@@ -202,7 +202,11 @@ def test_no_created_series_are_written(metrics: Metrics, tmp_path: Path) -> None
 def test_the_files_of_two_workers_make_one_page(tmp_path: Path) -> None:
     for worker in (0, 1):
         metrics = Metrics(tmp_path, worker)
-        metrics.watch(is_connected=lambda: True, is_breaker_open=lambda: False)
+        metrics.watch(
+            is_connected=lambda: True,
+            is_breaker_open=lambda: False,
+            is_ledger_in_trouble=lambda: False,
+        )
         record(metrics, *list(every_outcome())[worker:])
 
     pages = [path_of(tmp_path, worker).read_text().splitlines() for worker in (0, 1)]
@@ -221,7 +225,11 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     metrics: Metrics, tmp_path: Path
 ) -> None:
     connected = threading.Event()
-    metrics.watch(is_connected=connected.is_set, is_breaker_open=lambda: True)
+    metrics.watch(
+        is_connected=connected.is_set,
+        is_breaker_open=lambda: True,
+        is_ledger_in_trouble=lambda: False,
+    )
 
     metrics.write()
     before = value(tmp_path, "hopmail_broker_connected")
@@ -284,7 +292,9 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
     def broken() -> bool:
         raise RuntimeError
 
-    metrics.watch(is_connected=broken, is_breaker_open=lambda: False)
+    metrics.watch(
+        is_connected=broken, is_breaker_open=lambda: False, is_ledger_in_trouble=lambda: False
+    )
 
     metrics.write()
 

@@ -14,7 +14,7 @@ class Proxy:
     """Forwards each connection; with a `context` the client's side speaks TLS.
 
     `answers` cleared: what the broker sends is held. `accepts` cleared: a connection is taken and
-    nothing forwarded until it is set again.
+    nothing forwarded until it is set again. `forwarded` is what the client said to the broker.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext | None = None) -> None:
@@ -28,6 +28,7 @@ class Proxy:
         self.accepts = threading.Event()
         self.accepts.set()
         self.accepted = 0
+        self.forwarded = bytearray()
         self._start(self._accept)
 
     @property
@@ -94,7 +95,9 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
-                if gate is not None:
+                if gate is None:
+                    self.forwarded += chunk
+                else:
                     gate.wait()
                 target.sendall(chunk)
         for end in (source, target):

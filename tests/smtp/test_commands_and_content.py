@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from consumer.core.answer import Outcomes, answer_for_all
 from consumer.core.envelope import Envelope
-from consumer.core.outcome import Accepted, InDoubt, Refused, Reply
-from consumer.smtp.commands import EnvelopeCommands, Extensions, envelope_commands
+from consumer.core.outcome import Accepted, InDoubt, Reply
+from consumer.smtp.commands import EnvelopeCommands, Extensions, Lacking, envelope_commands
 from consumer.smtp.content import BareLineEnding, wire_form
 
 ENVELOPE = Envelope("a@x.org", ("b@x.org", "c@x.org"))
@@ -56,19 +56,19 @@ def test_the_commands_of_an_envelope(extensions: Extensions, mail: bytes) -> Non
 )
 def test_beyond_ascii_needs_smtputf8(envelope: Envelope, content: bytes) -> None:
     commands = envelope_commands(envelope, content, Extensions(smtputf8=True))
-    refused = envelope_commands(envelope, content, Extensions())
+    with pytest.raises(Lacking) as lacking:
+        envelope_commands(envelope, content, Extensions())
 
     assert isinstance(commands, EnvelopeCommands)
     assert commands.mail.endswith(b"> BODY=8BITMIME SMTPUTF8\r\n")
-    assert isinstance(refused, Refused)
-    assert refused.reply.is_permanent
+    assert lacking.value.refused.reply.is_permanent
 
 
 def test_a_mail_above_the_limit_is_refused() -> None:
-    refused = envelope_commands(ENVELOPE, b"12345", Extensions(size_limit=4))
+    with pytest.raises(Lacking) as lacking:
+        envelope_commands(ENVELOPE, b"12345", Extensions(size_limit=4))
 
-    assert isinstance(refused, Refused)
-    assert refused.reply.code == 552
+    assert lacking.value.refused.reply.code == 552
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -10,7 +10,7 @@ import pytest
 from consumer.core.outcome import Accepted, Stage, TransactionOutcome, Unreachable
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.relay import Relay
-from tests.support.certificates import Authority, authority
+from tests.support.certificates import Authority
 from tests.support.smtp_script import Event, Rule, hang_up, say
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.support.transacting import ANN, transact
@@ -92,45 +92,11 @@ def test_plaintext_after_the_reply_to_starttls_is_not_believed(ca: Authority) ->
     assert_nothing_told_in_the_clear(server)
 
 
-@pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "starttls"])
-@pytest.mark.parametrize(
-    ("names", "expired", "detail"),
-    [
-        (("other.example",), False, "IP address mismatch"),
-        ((), True, "certificate has expired"),
-    ],
-)
-def test_a_certificate_that_is_not_valid_ends_it(
-    ca: Authority, implicit: bool, names: tuple[str, ...], expired: bool, detail: str
-) -> None:
-    context = ca.context(*names, expired=expired)
-    with smtp_server(
-        starttls=None if implicit else context,
-        implicit_tls=context if implicit else None,
-        cafile=ca.cafile,
-        users=USERS,
-    ) as server:
-        answer = transact(server.url_with(LOGIN))
-
-    assert trouble(answer[ANN]).stage is Stage.STARTTLS
-    assert "the relay's certificate is not valid" in trouble(answer[ANN]).detail
-    assert detail in trouble(answer[ANN]).detail
-    assert_nothing_told_in_the_clear(server)
-
-
 def test_the_name_in_the_url_must_be_in_the_certificate(ca: Authority) -> None:
     with smtp_server(starttls=ca.context("127.0.0.1"), cafile=ca.cafile) as server:
         answer = transact(server.url_with(host="localhost"))
 
     assert "Hostname mismatch" in trouble(answer[ANN]).detail
-    assert_nothing_told_in_the_clear(server)
-
-
-def test_another_authoritys_certificate_is_not_trusted(ca: Authority) -> None:
-    with authority() as other, smtp_server(starttls=other.context(), cafile=ca.cafile) as server:
-        answer = transact(server.url)
-
-    assert "the relay's certificate is not valid" in trouble(answer[ANN]).detail
     assert_nothing_told_in_the_clear(server)
 
 

@@ -9,7 +9,7 @@ from consumer.smtp.relay import Relay
 from consumer.smtp.session import GivenBack
 from tests.support.smtp_script import Event, by_recipient, hang_up, reset, say
 from tests.support.smtp_server import smtp_server
-from tests.support.transacting import ANN, BOB, CONTENT, ENVELOPE, EVE, SENDER, transact
+from tests.support.transacting import ANN, BOB, CONTENT, ENVELOPE, EVE, SENDER, transact, yes
 
 EITHER_WAY = pytest.mark.parametrize(
     "extensions", [("PIPELINING",), ()], ids=["pipelined", "one by one"]
@@ -70,8 +70,8 @@ def test_after_a_lone_dot_the_session_takes_the_next_mail() -> None:
 
     with smtp_server(rules, takes_data_for_nobody=True) as server:
         transactor = Relay(RelayURL.parse(server.url)).transactor()
-        first = dict(transactor.transact(ENVELOPE, CONTENT, lambda: True))
-        second = dict(transactor.transact(ENVELOPE, CONTENT, lambda: True))
+        first = dict(transactor.transact(ENVELOPE, CONTENT, yes))
+        second = dict(transactor.transact(ENVELOPE, CONTENT, yes))
         transactor.close()
 
     assert isinstance(first[ANN], Refused)
@@ -167,7 +167,7 @@ def test_where_the_dot_may_not_go_nothing_is_sent(
 ) -> None:
     with smtp_server(extensions=extensions) as server:
         with pytest.raises(GivenBack):
-            transact(server.url, content=content, before_dot=lambda: False)
+            transact(server.url, content=content, before_dot=lambda _recipients: False)
         answer = transact(server.url, content=content)
 
     assert answer[ANN] == QUEUED
@@ -175,30 +175,31 @@ def test_where_the_dot_may_not_go_nothing_is_sent(
 
 
 def test_before_the_dot_is_asked_once_and_only_when_the_content_may_go() -> None:
-    asked: list[int] = []
+    asked: list[tuple[int, tuple[str, ...]]] = []
 
-    def ask() -> bool:
-        asked.append(len(server.dotted))
+    def ask(recipients: tuple[str, ...]) -> bool:
+        asked.append((len(server.dotted), recipients))
         return True
 
-    with smtp_server({"MAIL": [None, say("450 no")]}) as server:
+    rules = {"MAIL": [None, say("450 no")], "RCPT": by_recipient({ANN: say("450 4.2.1 busy")})}
+    with smtp_server(rules) as server:
         transactor = Relay(RelayURL.parse(server.url)).transactor()
         for _ in range(2):
             transactor.transact(ENVELOPE, HUGE, ask)
         transactor.close()
 
-    assert asked == [0]
+    assert asked == [(0, (BOB,))]
 
 
 def test_a_bug_before_the_dot_leaves_no_session_in_the_middle() -> None:
-    def bug() -> bool:
+    def bug(_recipients: tuple[str, ...]) -> bool:
         raise ZeroDivisionError
 
     with smtp_server() as server:
         transactor = Relay(RelayURL.parse(server.url)).transactor()
         with pytest.raises(ZeroDivisionError):
             transactor.transact(ENVELOPE, HUGE, bug)
-        answer = dict(transactor.transact(ENVELOPE, CONTENT, lambda: True))
+        answer = dict(transactor.transact(ENVELOPE, CONTENT, yes))
         transactor.close()
 
     assert answer[ANN] == QUEUED

@@ -11,17 +11,20 @@ import trustme
 
 
 class Authority:
-    """A CA, its certificate in a file, and server contexts with certificates it signed."""
+    """A CA, its certificate in a file, and server contexts with certificates it signed.
+
+    Those that a client must refuse are in `tests.support.flawed_certificates`.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._ca = trustme.CA()
+        self.ca = trustme.CA()
         self.cafile = directory / "ca.pem"
-        self._ca.cert_pem.write_to_path(str(self.cafile))
+        self.ca.cert_pem.write_to_path(str(self.cafile))
 
     def context(self, *names: str, expired: bool = False) -> SSLContext:
         """Return a server's context, for localhost and 127.0.0.1 unless `names` are given."""
         now = datetime.now(UTC)
-        certificate = self._ca.issue_cert(
+        certificate = self.ca.issue_cert(
             *(names or ("localhost", "127.0.0.1")),
             not_before=now - timedelta(days=2),
             not_after=now - timedelta(days=1) if expired else now + timedelta(days=1),

@@ -1,10 +1,12 @@
 """A real `hopmail consume` process, its log lines and its figures."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 15.0, what: str
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition}")
         time.sleep(0.02)
+
+
+def state_folder(amqp_url: str) -> Path:
+    """Return the folder that the consumers of one virtual host share, as if on one host."""
+    name = hashlib.sha256(amqp_url.partition("@")[2].encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"hopmail-tests-{os.getuid()}", name)
 
 
 class ConsumerProcess:
@@ -43,6 +51,7 @@ class ConsumerProcess:
             "HOPMAIL_SMTP_URL": smtp_url,
             "HOPMAIL_RETRY_DELAYS": "1s,2s",
             "HOPMAIL_LOG_FORMAT": "json",
+            "HOPMAIL_STATE_DIR": str(state_folder(amqp_url)),
             **{f"HOPMAIL_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.lines: list[dict[str, Any]] = []
@@ -83,8 +92,15 @@ class ConsumerProcess:
 
     def rss_bytes(self) -> int:
         """Return the resident set size."""
+        return self._memory_bytes("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """Return the largest resident set size it ever had."""
+        return self._memory_bytes("VmHWM")
+
+    def _memory_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
         return int(line.split()[1]) * 1024
 
     def terminate(self, timeout_seconds: float = 40.0) -> int:

@@ -1,4 +1,4 @@
-"""Publishes header tables that a broker forwards and pika cannot decode."""
+"""Publishes header tables that a broker forwards and pika cannot decode, or not write again."""
 
 import struct
 from typing import Any
@@ -31,6 +31,7 @@ SHAPES = {
     "timestamp": _entry(b"t", b"T", struct.pack(">Q", 2**62)),
     "depth": _nested(DEPTH),
 }
+UNWRITABLE = {"double": _entry(b"traceparent", b"d", struct.pack(">d", 1e300))}
 
 
 class _Raw(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
@@ -56,11 +57,11 @@ def _encoded_empty_table() -> list[bytes]:
 
 
 def publish_malformed(vhost: VirtualHost, shape: str, body: bytes, message_id: str) -> None:
-    """Publish a message, confirmed, with a header table of one of `SHAPES`."""
+    """Publish a message, confirmed, with a header table of `SHAPES` or `UNWRITABLE`."""
     with vhost.channel() as channel:
         channel.confirm_delivery()
         properties = _Raw(
-            SHAPES[shape],
+            (SHAPES | UNWRITABLE)[shape],
             message_id=message_id,
             type="email.v1",
             content_type="application/json",

@@ -55,6 +55,12 @@ class Record:
         self.size_limit = size_limit
         self.takes_data_for_nobody = takes_data_for_nobody
 
+    def forget(self) -> list[Mail]:
+        """Let go of all that was seen, and return the mails; for long runs."""
+        mails, self.mails, self.dotted, self.commands = self.mails, [], [], []
+        self.plaintext = b""
+        return mails
+
 
 class Handler:
     """aiosmtpd's hooks: what EHLO offers, and what becomes of a mail."""

@@ -11,14 +11,18 @@ from consumer.core.decide import RetryPolicy
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.disposition import Ack, DeadLetter, Reason, Retry
 from consumer.core.envelope import Composed
+from consumer.core.mail import Mail
 from consumer.core.outcome import Accepted, Crashed, InDoubt, Refused, Reply, Stage
 from consumer.core.trail import Trail, trail_headers
 from consumer.worker import Worker
 from publisher_lib.routing import Lane
+from tests.support.deliveries import opened
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 STEP = timedelta(seconds=30)
-WORKER = Worker(RetryPolicy((STEP,), timedelta(days=5)), frozenset({"hopmail"}), lambda: NOW)
+WORKER = Worker(
+    RetryPolicy((STEP,), timedelta(days=5)), frozenset({"hopmail"}), lambda: NOW, timedelta(days=14)
+)
 OK = Reply(250, "2.0.0", "queued")
 LATER = Reply(451, "4.7.1", "later")
 
@@ -28,6 +32,10 @@ EMAIL: dict[str, Any] = {
     "subject": "Hi",
     "message": {"text": "Hello"},
 }
+
+
+def mail(body: dict[str, Any] | bytes = EMAIL, **properties: Any) -> Mail:
+    return opened(WORKER, delivery(body, **properties))
 
 
 def delivery(body: dict[str, Any] | bytes = EMAIL, **properties: Any) -> Delivery:
@@ -52,7 +60,7 @@ def unexpected(composed: Composed) -> Answer:
 
 
 def test_an_accepted_email_is_acked_with_its_latency() -> None:
-    handled = WORKER.handle(delivery(timestamp_seconds=int(NOW.timestamp()) - 3), accept)
+    handled = WORKER.handle(mail(timestamp_seconds=int(NOW.timestamp()) - 3), accept)
 
     assert handled is not None
     assert [Ack()] == [verdict.disposition for verdict in handled.verdicts]
@@ -68,7 +76,7 @@ def test_recipients_with_different_fates_get_a_verdict_each() -> None:
             ("b@example.org", Refused(Stage.RCPT, LATER)),
         )
 
-    handled = WORKER.handle(delivery(), partly)
+    handled = WORKER.handle(mail(), partly)
 
     assert handled is not None
     assert [Ack(), Retry(STEP, 2)] == [verdict.disposition for verdict in handled.verdicts]
@@ -84,7 +92,7 @@ def test_a_retry_goes_only_to_who_is_still_owed() -> None:
         assert b"To: a@example.org, b@example.org" in composed.content
         return accept(composed)
 
-    handled = WORKER.handle(delivery(user_id="hopmail", headers=trail), remember)
+    handled = WORKER.handle(mail(user_id="hopmail", headers=trail), remember)
 
     assert handled is not None
     assert asked == [("b@example.org",)]
@@ -92,7 +100,7 @@ def test_a_retry_goes_only_to_who_is_still_owed() -> None:
 
 
 def test_what_is_no_email_never_reaches_the_relay() -> None:
-    handled = WORKER.handle(delivery(b"{}"), unexpected)
+    handled = WORKER.handle(mail(b"{}"), unexpected)
 
     assert handled is not None
     assert [DeadLetter(Reason.INVALID)] == [verdict.disposition for verdict in handled.verdicts]
@@ -109,7 +117,7 @@ def test_what_is_no_email_never_reaches_the_relay() -> None:
 def test_an_email_before_or_after_its_time_never_reaches_the_relay(
     field: dict[str, str], expected: DeadLetter | Retry
 ) -> None:
-    handled = WORKER.handle(delivery({**EMAIL, **field}), unexpected)
+    handled = WORKER.handle(mail({**EMAIL, **field}), unexpected)
 
     assert handled is not None
     assert [expected] == [verdict.disposition for verdict in handled.verdicts]
@@ -117,7 +125,7 @@ def test_an_email_before_or_after_its_time_never_reaches_the_relay(
 
 
 def test_what_is_given_back_leaves_no_record() -> None:
-    assert WORKER.handle(delivery(), lambda _composed: None) is None
+    assert WORKER.handle(mail(), lambda _composed: None) is None
 
 
 def test_a_bug_before_the_relay_costs_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +134,7 @@ def test_a_bug_before_the_relay_costs_no_message(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("consumer.worker.compose", broken)
 
-    handled = WORKER.handle(delivery(), unexpected)
+    handled = WORKER.handle(mail(), unexpected)
 
     assert handled is not None
     (verdict,) = handled.verdicts
@@ -140,7 +148,7 @@ def test_a_bug_while_talking_to_the_relay_leaves_the_email_in_doubt() -> None:
     def broken(_composed: Composed) -> Answer:
         raise ZeroDivisionError
 
-    handled = WORKER.handle(delivery({**EMAIL, "if_uncertain": "hold"}), broken)
+    handled = WORKER.handle(mail({**EMAIL, "if_uncertain": "hold"}), broken)
 
     assert handled is not None
     (verdict,) = handled.verdicts
@@ -158,7 +166,7 @@ def test_a_delivery_held_too_long_goes_back_without_spending_an_attempt() -> Non
 
 
 def test_the_trace_is_passed_to_the_record() -> None:
-    handled = WORKER.handle(delivery(headers={"traceparent": "00-abc-def-01"}), accept)
+    handled = WORKER.handle(mail(headers={"traceparent": "00-abc-def-01"}), accept)
 
     assert handled is not None
     assert handled.traceparent == "00-abc-def-01"
@@ -172,8 +180,8 @@ def test_a_mail_sent_later_is_no_older_than_its_time() -> None:
     def later(composed: Composed) -> Answer:
         return tuple((name, Refused(Stage.RCPT, LATER)) for name in composed.envelope.recipients)
 
-    deferred = WORKER.handle(delivery(email, timestamp_seconds=published), later)
-    accepted = WORKER.handle(delivery(email, timestamp_seconds=published), accept)
+    deferred = WORKER.handle(mail(email, timestamp_seconds=published), later)
+    accepted = WORKER.handle(mail(email, timestamp_seconds=published), accept)
 
     assert deferred is not None
     assert [Retry(STEP, 2)] == [verdict.disposition for verdict in deferred.verdicts]

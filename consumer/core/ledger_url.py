@@ -1,0 +1,70 @@
+"""Where the ledger is, as one URL."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from consumer.core.url import split_url
+
+EXPECTED: Final = (
+    "expected sqlite:///var/lib/hopmail/ledger.sqlite3, redis://user:password@host:6379/0 or none"
+)
+
+
+NO_PATH: Final = PurePosixPath()
+
+
+class LedgerKind(StrEnum):
+    """What keeps the ledger."""
+
+    SQLITE = "sqlite"
+    REDIS = "redis"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LedgerURL:
+    """A ledger: a SQLite file at `path`, a Redis at `url` (which holds its password), or none.
+
+    `durable`: each commit waits for the disk, so that a loss of power loses none.
+    """
+
+    kind: LedgerKind
+    path: PurePosixPath = NO_PATH
+    url: str = ""
+    durable: bool = False
+
+    def __str__(self) -> str:
+        if self.kind is LedgerKind.REDIS:
+            split = split_url(self.url, {"redis", "rediss"}, EXPECTED)
+            return f"{split.scheme}://{split.hostname}:{split.port or 6379}{split.path}"
+        return f"sqlite://{self.path}" if self.kind is LedgerKind.SQLITE else "none"
+
+    def __repr__(self) -> str:
+        return f"LedgerURL({str(self)!r})"
+
+    @classmethod
+    def parse(cls, text: str) -> "LedgerURL":
+        """Read a ledger's URL. Raises ValueError, which never quotes a password."""
+        if text == LedgerKind.NONE:
+            return cls(LedgerKind.NONE)
+        split = split_url(text, {"sqlite", "redis", "rediss"}, EXPECTED)
+        if split.scheme != LedgerKind.SQLITE:
+            if not split.hostname:
+                raise ValueError(f"names no host; {EXPECTED}")
+            return cls(LedgerKind.REDIS, url=text)
+        path = PurePosixPath("/") / unquote(split.path).lstrip("/")
+        if split.netloc or path == PurePosixPath("/"):
+            raise ValueError(f"must name a file by its whole path, after sqlite://; {EXPECTED}")
+        return cls(LedgerKind.SQLITE, path, durable=_is_durable(split.query))
+
+
+def _is_durable(query: str) -> bool:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if options.keys() - {"durable"}:
+        raise ValueError("has one option: durable=yes, to wait for the disk at every commit")
+    if options.get("durable", "no") not in {"yes", "no"}:
+        raise ValueError("durable must be yes or no")
+    return options.get("durable") == "yes"

@@ -1,0 +1,150 @@
+"""One mail from the inbox to its settlement: what a session's thread does with it."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from consumer.alone import Alone
+from consumer.amqp.consume import Consumer
+from consumer.amqp.inbox import Inbox
+from consumer.amqp.settle import Settlement, Settler
+from consumer.core.answer import Answer
+from consumer.core.disposition import Pause
+from consumer.core.endings import settled, unsettled
+from consumer.core.envelope import Composed
+from consumer.core.handled import Handled
+from consumer.core.mail import Mail
+from consumer.core.outcome import Stage, Unreachable
+from consumer.intake import READING_SLOT, Intake
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.opening import Hands
+from consumer.smtp.breaker import Breaker
+from consumer.smtp.relay import Transactor
+from consumer.smtp.session import GivenBack
+from consumer.worker import Worker
+
+FIRST_SESSION_SLOT: Final = READING_SLOT + 1
+
+
+class Desk:
+    """Handles mails: the worker finds out and decides, here it is acted upon. Thread-safe.
+
+    After `last_dot_seconds`, on the monotonic clock, no final dot is sent any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: Worker,
+        ledger: Ledger | NoLedger,
+        hands: Hands,
+        inbox: Inbox,
+        intake: Intake,
+        consumer: Consumer,
+        settler: Settler,
+        breaker: Breaker,
+        record: Callable[[Handled], None],
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._hands = hands
+        self._inbox = inbox
+        self._intake = intake
+        self._consumer = consumer
+        self._settler = settler
+        self._breaker = breaker
+        self._record = record
+        self._alone = Alone()
+        self._paused_for_login: set[tuple[int, int]] = set()
+        self.last_dot_seconds = math.inf
+
+    def handle(self, session: int, mail: Mail, transactor: Transactor) -> None:
+        """Bring a mail to its end, in session number `session`."""
+        with self._alone.alone() if mail.must_be_alone else self._alone.beside_others():
+            self._handle(FIRST_SESSION_SLOT + session, mail, transactor)
+
+    def return_to_lane(self, mail: Mail) -> None:
+        """Give a mail back to its lane, as a copy: once it is there, the claim on it may go."""
+
+        def let_go(kept: Callable[[], None]) -> None:
+            self._intake.release(mail)
+            kept()
+
+        self._settler.settle(
+            Settlement(
+                mail.delivery,
+                (self._worker.back_to_lane(mail.delivery),),
+                commit=let_go,
+                settled=lambda: None,
+                abandoned=lambda: self._intake.release(mail),
+            )
+        )
+
+    def _handle(self, slot: int, mail: Mail, transactor: Transactor) -> None:
+        def before_dot(recipients: tuple[str, ...]) -> bool:
+            return (
+                time.monotonic() < self.last_dot_seconds
+                and self._consumer.is_current(mail.delivery)
+                and (mail.claim is None or self._ledger.sending(mail.claim, recipients))
+            )
+
+        def transact(composed: Composed) -> Answer | None:
+            self._hands.put_down(slot)
+            try:
+                return transactor.transact(composed.envelope, composed.content, before_dot)
+            except GivenBack:
+                return None
+
+        key = mail.delivery.generation, mail.delivery.tag
+        self._hands.take(slot, mail.fingerprint)
+        handled = self._worker.handle(mail, transact, is_login_proven=key in self._paused_for_login)
+        self._hands.put_down(slot)
+        self._paused_for_login.discard(key)
+        if handled is None:
+            self._intake.release(mail)
+            return
+        troubles = [
+            verdict.outcome
+            for verdict in handled.verdicts
+            if isinstance(verdict.disposition, Pause) and isinstance(verdict.outcome, Unreachable)
+        ]
+        if troubles:
+            self._pause(mail, handled, troubles[0])
+        else:
+            self._settle(mail, handled)
+
+    def _settle(self, mail: Mail, handled: Handled) -> None:
+        claim = mail.claim
+
+        def commit(kept: Callable[[], None]) -> None:
+            if claim is None or not claim.held:
+                kept()
+            else:
+                self._ledger.end(claim, settled(claim, handled.verdicts), kept)
+
+        def abandon() -> None:
+            if claim is not None and claim.held:
+                self._ledger.end(claim, unsettled(claim, handled.verdicts))
+
+        if claim is not None and claim.held:
+            self._ledger.answered(claim, unsettled(claim, handled.verdicts))
+        self._settler.settle(
+            Settlement(
+                mail.delivery,
+                handled.followups,
+                commit=commit,
+                settled=lambda: self._record(handled),
+                abandoned=abandon,
+            )
+        )
+
+    def _pause(self, mail: Mail, handled: Handled, trouble: Unreachable) -> None:
+        """Keep the mail until the relay is back: its trouble says nothing of the message."""
+        self._record(handled)
+        if trouble.stage is Stage.AUTH:
+            # It comes again only once a probe has logged in: then it is this mail that is refused.
+            self._paused_for_login.add((mail.delivery.generation, mail.delivery.tag))
+        self._breaker.open(trouble)
+        self._inbox.put_back(mail)

@@ -1,0 +1,158 @@
+"""From the broker to the inbox: each delivery is read, and claims its recipients on the ledger."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol
+
+from consumer.core.delivery import Delivery
+from consumer.core.endings import unsettled
+from consumer.core.ledger import Claim, fingerprint
+from consumer.core.mail import Mail
+from consumer.core.outcome import Conflict
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.opening import Hands
+from consumer.worker import Worker
+
+READING_SLOT: Final = 0
+"""In hands; the sessions' come after it."""
+
+LOOK_AGAIN_SECONDS: Final = 1.0
+LARGEST_GROUP: Final = 200
+
+
+class Inbox(Protocol):
+    """Where mails wait for a session."""
+
+    def put(self, mail: Mail) -> None:
+        """Add a mail."""
+
+    def clear(self) -> list[Mail]:
+        """Take out everything."""
+
+
+class Intake:
+    """Reads deliveries and claims their recipients, in the order in which they came.
+
+    A mail that another process works on waits here, unacked, and is looked at again.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        ledger: Ledger | NoLedger,
+        hands: Hands,
+        inbox: Inbox,
+        is_current: Callable[[Delivery], bool],
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._hands = hands
+        self._inbox = inbox
+        self._is_current = is_current
+        self._came: SimpleQueue[Delivery] = SimpleQueue()
+        self._waiting: list[Mail] = []
+        self._look_again_seconds = 0.0
+        self._closing = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def put(self, delivery: Delivery) -> None:
+        """Take a delivery in. Does not block."""
+        self._came.put(delivery)
+
+    def clear(self) -> None:
+        """Forget the mails that wait: their connection is lost, and the broker gives them anew."""
+        with self._lock:
+            self._waiting.clear()
+        for mail in self._inbox.clear():
+            self.release(mail)
+
+    def release(self, mail: Mail) -> None:
+        """Let go of a mail that was claimed and surely not sent."""
+        if mail.claim is not None and mail.claim.held:
+            self._ledger.end(mail.claim, unsettled(mail.claim))
+
+    def take_older_than(self, received_seconds: float) -> list[Mail]:
+        """Take out what waits for another process since before this moment (monotonic)."""
+        with self._lock:
+            waiting = self._waiting
+            old = [mail for mail in waiting if mail.delivery.received_seconds < received_seconds]
+            self._waiting = [
+                mail for mail in waiting if mail.delivery.received_seconds >= received_seconds
+            ]
+        return old
+
+    def close(self) -> None:
+        """Read no more: the broker gives it to somebody else."""
+        self._closing = True
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the thread to end, once the ledger has closed."""
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        # Cancelled: the ledger has closed, and so does the process.
+        with suppress(CancelledError):
+            while not self._closing:
+                self._read(self._next_group())
+                self._look_again()
+
+    def _next_group(self) -> list[Delivery]:
+        group: list[Delivery] = []
+        with suppress(Empty):
+            group.append(self._came.get(timeout=LOOK_AGAIN_SECONDS))
+            while len(group) < LARGEST_GROUP:
+                group.append(self._came.get_nowait())
+        return group
+
+    def _read(self, group: list[Delivery]) -> None:
+        prints = [fingerprint(each.properties.message_id, each.body) for each in group]
+        # What was never given to anybody before has killed nobody.
+        again = [found for each, found in zip(group, prints, strict=True) if each.redelivered]
+        deaths = self._ledger.deaths(again) if again else {}
+        for delivery, found in zip(group, prints, strict=True):
+            if self._is_current(delivery):
+                self._hands.take(READING_SLOT, found)
+                mail = self._worker.open(delivery, found, deaths.get(found, 0))
+                self._hands.put_down(READING_SLOT)
+                self._ask(mail)
+
+    def _ask(self, mail: Mail) -> None:
+        wanted = mail.wanted
+        if wanted is None:
+            self._inbox.put(mail)
+        else:
+            self._ledger.claim(wanted, partial(self._claimed, mail))
+
+    def _claimed(self, mail: Mail, claim: Claim) -> None:
+        if claim.must_wait:
+            with self._lock:
+                self._waiting.append(mail)
+        elif claim.is_conflict:
+            self._inbox.put(replace(mail, foregone=Conflict()))
+        elif self._is_current(mail.delivery):
+            self._inbox.put(replace(mail, claim=claim))
+        else:
+            self.release(replace(mail, claim=claim))
+
+    def _look_again(self) -> None:
+        now = time.monotonic()
+        if now < self._look_again_seconds:
+            return
+        self._look_again_seconds = now + LOOK_AGAIN_SECONDS
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for mail in waiting:
+            if self._is_current(mail.delivery):
+                self._ask(mail)

@@ -1,0 +1,1 @@
+"""Never twice: what became of every recipient of every message, for longer than copies live."""

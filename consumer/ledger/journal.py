@@ -1,0 +1,160 @@
+"""What a process notes the moment it happens: the dot is due, the answer came. Survives kill -9."""
+
+import errno
+import json
+import os
+import threading
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from consumer.core.ledger import Claim, Ending, Generation, Key, State
+
+SEGMENTS: Final = ("a.journal", "b.journal")
+SEGMENT_BYTES: Final = 1024 * 1024
+
+
+class Note(StrEnum):
+    """What a line of the journal says."""
+
+    SENDING = "sending"
+    ANSWERED = "answered"
+
+
+@dataclass(slots=True)
+class _Segment:
+    file: int
+    size: int = 0
+    open: int = 0
+    """Claims with notes in it that the ledger has not yet."""
+
+
+class Journal:
+    """Append-only notes in two files, of which one is emptied once the ledger has all of it.
+
+    A note is in the kernel's hands when its method returns: the process may be killed, not the
+    machine. Thread-safe. Methods that note raise OSError when they cannot.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._segments = [_Segment(_open(folder / name)) for name in SEGMENTS]
+        self._active = self._segments[0]
+        self._of: dict[tuple[Key, str], _Segment] = {}
+        self._lock = threading.Lock()
+
+    def sending(self, claim: Claim, recipients: Iterable[str]) -> bool:
+        """Note that the next write may hold the dot for these recipients."""
+        key, generation = claim.wanted.key, claim.wanted.generation
+        mark = _mark(claim)
+        with self._lock:
+            segment = self._of.get(mark) or self._next_segment()
+            _append(segment, [Note.SENDING, *key, *generation, list(recipients)])
+            if mark not in self._of:
+                self._of[mark] = segment
+                segment.open += 1
+        return True
+
+    def answered(self, claim: Claim, endings: Mapping[str, Ending]) -> None:
+        """Note how a claim ends, if its dot was noted."""
+        told = {
+            name: [ending.state, *ending.generation, ending.note]
+            for name, ending in endings.items()
+        }
+        with self._lock:
+            segment = self._of.get(_mark(claim))
+            if segment is not None:
+                _append(segment, [Note.ANSWERED, *claim.wanted.key, told])
+
+    def forget(self, claim: Claim) -> None:
+        """The ledger has its end: its notes are needed no more."""
+        with self._lock:
+            segment = self._of.pop(_mark(claim), None)
+            if segment is not None:
+                segment.open -= 1
+
+    def check(self) -> None:
+        """Find out whether notes can be taken."""
+        with self._lock:
+            _append(self._active, [])
+
+    def close(self) -> None:
+        """Close the files; what is in them stays."""
+        with self._lock:
+            for segment in self._segments:
+                os.close(segment.file)
+
+    def _next_segment(self) -> _Segment:
+        if self._active.size < SEGMENT_BYTES:
+            return self._active
+        other = next(segment for segment in self._segments if segment is not self._active)
+        if other.open == 0:
+            os.ftruncate(other.file, 0)
+            other.size = 0
+            self._active = other
+        return self._active
+
+
+def read_journal(folder: Path) -> dict[Key, dict[str, Ending]]:
+    """Return how each claim that got as far as the dot ends, from a dead process's notes.
+
+    What was `sending` and got no answer is doubtful. A torn last line was not finished, so
+    neither was the dot sent. Raises OSError.
+    """
+    found: dict[Key, dict[str, Ending]] = {}
+    for name in SEGMENTS:
+        for line in _lines(folder / name):
+            match line:
+                case [
+                    Note.SENDING,
+                    str(login),
+                    str(message_id),
+                    int(epoch),
+                    int(attempt),
+                    list(names),
+                ]:
+                    doubt = Ending(State.DOUBTFUL, Generation(epoch, attempt))
+                    endings = dict.fromkeys(names, doubt)
+                case [Note.ANSWERED, str(login), str(message_id), dict(told)]:
+                    endings = {
+                        recipient: Ending(State(state), Generation(epoch, attempt), note)
+                        for recipient, (state, epoch, attempt, note) in told.items()
+                    }
+                case _:
+                    continue
+            found.setdefault(Key(login, message_id), {}).update(endings)
+    return found
+
+
+def _mark(claim: Claim) -> tuple[Key, str]:
+    # Copies of one message may be in hands at once, for different recipients.
+    return claim.wanted.key, claim.held[0]
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def _append(segment: _Segment, note: list[object]) -> None:
+    text = json.dumps(note, separators=(",", ":")).encode()
+    line = b"%08x %s\n" % (zlib.crc32(text), text)
+    written = os.write(segment.file, line)
+    segment.size += written
+    if written < len(line):
+        # The rest of it would be glued to the next note, and make that unreadable too.
+        os.ftruncate(segment.file, segment.size - written)
+        segment.size -= written
+        raise OSError(errno.ENOSPC, "the journal's disk is full")
+
+
+def _lines(path: Path) -> Iterable[object]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content.split(b"\n"):
+        checksum, _space, text = line.partition(b" ")
+        if checksum == b"%08x" % zlib.crc32(text):
+            yield json.loads(text)

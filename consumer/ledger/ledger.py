@@ -1,0 +1,226 @@
+"""The ledger as the daemon sees it: claims and endings, committed in groups by one thread."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from consumer.core.ledger import Claim, Ended, Ending, Wanted
+from consumer.ledger.store import LedgerTrouble, Notes, Store
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 1.0
+HOUSEKEEPING_SECONDS: Final = 5.0
+SETTLE_SECONDS: Final = 10.0
+PRUNE_SECONDS: Final = 600.0
+
+
+@dataclass(slots=True)
+class _Group:
+    """What is committed together. A group that failed is tried again whole."""
+
+    wanted: list[tuple[Wanted, Callable[[Claim], None]]] = field(default_factory=list)
+    ended: list[tuple[Ended, Callable[[], None]]] = field(default_factory=list)
+    asked: list[tuple[Sequence[bytes], Future[dict[bytes, int]]]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted or self.ended or self.asked)
+
+
+class Ledger:
+    """Grants and ends claims. What the store cannot take waits until it can.
+
+    Callbacks run on the ledger's thread, in the order in which they were handed in, and must not
+    block. Thread-safe.
+    """
+
+    def __init__(self, store: Store, notes: Notes, retention: timedelta) -> None:
+        self._store = store
+        self._notes = notes
+        self._retention = retention
+        self._next = _Group()
+        self._came = threading.Condition()
+        self._failure = ""
+        self._trouble = ""
+        self._closing = False
+        self._ended = False
+        self._unkept = False
+        self._settle_seconds = self._prune_seconds = 0.0
+        self._on_trouble: Callable[[bool], None] = lambda _is_in_trouble: None
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    def start(self, on_trouble: Callable[[bool], None]) -> None:
+        """Begin. `on_trouble` is called with True when it can't be written, False when it can."""
+        self._on_trouble = on_trouble
+        self._thread.start()
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether it cannot be written now."""
+        return bool(self._trouble)
+
+    def claim(self, wanted: Wanted, done: Callable[[Claim], None]) -> None:
+        """Ask for a message's recipients; `done` gets what was granted, once that is kept."""
+        with self._came:
+            self._next.wanted.append((wanted, done))
+            self._came.notify()
+
+    def end(
+        self, claim: Claim, endings: Mapping[str, Ending], done: Callable[[], None] | None = None
+    ) -> None:
+        """End a claim; `done` is called once that is kept."""
+        with self._came:
+            self._next.ended.append((Ended(claim, endings), done or _nothing))
+            self._came.notify()
+
+    def deaths(self, fingerprints: Sequence[bytes]) -> dict[bytes, int]:
+        """Return how many processes ended with each message in hands; waits for the ledger.
+
+        Raises CancelledError when the ledger is closed meanwhile.
+        """
+        answer: Future[dict[bytes, int]] = Future()
+        with self._came:
+            if self._ended:
+                answer.cancel()
+            else:
+                self._next.asked.append((fingerprints, answer))
+                self._came.notify()
+        return answer.result()
+
+    def sending(self, claim: Claim, recipients: Iterable[str]) -> bool:
+        """Note that the dot is due; False: it must not be sent."""
+        try:
+            return self._notes.sending(claim, recipients)
+        except (OSError, LedgerTrouble) as error:
+            self._report(error)
+            return False
+
+    def answered(self, claim: Claim, endings: Mapping[str, Ending]) -> None:
+        """Note how a claim will end, before the messages that must follow are published."""
+        try:
+            self._notes.answered(claim, endings)
+        except (OSError, LedgerTrouble) as error:
+            self._report(error)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Commit what was handed in, then end; False: not all of it, or not in time."""
+        with self._came:
+            self._closing = True
+            self._came.notify()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive() and not self._unkept
+
+    def _report(self, error: Exception) -> None:
+        with self._came:
+            self._failure = str(error)
+            self._came.notify()
+
+    def _run(self) -> None:
+        group = _Group()
+        while True:
+            try:
+                self._keep_house()
+                claims = self._commit(group)
+            except LedgerTrouble as trouble:
+                self._enter(str(trouble))
+                if self._closing:
+                    break
+                time.sleep(AGAIN_SECONDS)
+                continue
+            self._leave()
+            self._call_back(group, claims)
+            group = self._take()
+            if self._closing and not group:
+                break
+        self._give_up(group)
+
+    def _take(self) -> _Group:
+        with self._came:
+            self._came.wait_for(
+                lambda: self._next or self._closing or self._failure, HOUSEKEEPING_SECONDS
+            )
+            group, self._next = self._next, _Group()
+        return group
+
+    def _commit(self, group: _Group) -> list[Claim]:
+        failure, self._failure = self._failure, ""
+        if failure:
+            self._enter(failure)
+        if self.is_in_trouble:
+            self._check_notes()
+        wanted = [each for each, _done in group.wanted]
+        if group.asked:
+            # The last of the dead may not have been counted yet.
+            self._store.settle_dead()
+        for fingerprints, answer in group.asked:
+            if not answer.done():
+                answer.set_result(self._store.deaths(fingerprints))
+        claims = self._store.apply(wanted, [each for each, _done in group.ended])
+        for each, _done in group.ended:
+            self._notes.forget(each.claim)
+        return self._look_again(wanted, claims)
+
+    def _check_notes(self) -> None:
+        try:
+            self._notes.check()
+        except OSError as error:
+            raise LedgerTrouble(f"its journal: {error.strerror}") from error
+
+    def _look_again(self, wanted: list[Wanted], claims: list[Claim]) -> list[Claim]:
+        """Grant at once what only a dead process still holds."""
+        waiting = [i for i, claim in enumerate(claims) if claim.must_wait]
+        # What was granted above is kept: nothing may fail from here on.
+        with suppress(LedgerTrouble):
+            if waiting and self._store.settle_dead():
+                again = self._store.apply([wanted[i] for i in waiting], [])
+                for i, claim in zip(waiting, again, strict=True):
+                    claims[i] = claim
+        return claims
+
+    def _call_back(self, group: _Group, claims: list[Claim]) -> None:
+        for _ended, done in group.ended:
+            done()
+        for (_wanted, granted), claim in zip(group.wanted, claims, strict=True):
+            granted(claim)
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now >= self._settle_seconds:
+            self._store.settle_dead()
+            self._settle_seconds = now + SETTLE_SECONDS
+        if now >= self._prune_seconds:
+            self._store.prune(self._retention)
+            self._prune_seconds = now + PRUNE_SECONDS
+
+    def _enter(self, trouble: str) -> None:
+        if self._trouble:
+            return
+        self._trouble = trouble
+        log.error("ledger in trouble", extra={"detail": trouble})
+        self._on_trouble(True)  # noqa: FBT003 - a callback
+
+    def _leave(self) -> None:
+        if not self._trouble:
+            return
+        self._trouble = ""
+        log.warning("ledger is back")
+        self._on_trouble(False)  # noqa: FBT003 - a callback
+
+    def _give_up(self, group: _Group) -> None:
+        with self._came:
+            self._ended = True
+            self._unkept = bool(group or self._next)
+            for _fingerprints, answer in (*group.asked, *self._next.asked):
+                answer.cancel()
+        self._store.close()
+        self._notes.close()
+
+
+def _nothing() -> None:
+    """Stand for a callback that nobody gave."""

@@ -1,0 +1,235 @@
+"""The ledger of one host: a SQLite file that all its workers share."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from consumer.core.ledger import (
+    Claim,
+    Ended,
+    Ending,
+    Entry,
+    Generation,
+    Key,
+    State,
+    Wanted,
+    claim_of,
+)
+from consumer.ledger import owner
+from consumer.ledger.journal import read_journal
+from consumer.ledger.store import LedgerTrouble
+
+DAY_SECONDS: Final = 86_400
+BUSY_SECONDS: Final = 5.0
+"""A worker holds the file for a millisecond at a time; one that holds it longer has stopped."""
+
+MAX_NOTE: Final = 300
+PRUNED_AT_ONCE: Final = 5_000
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS recipient (
+    login TEXT NOT NULL, message_id TEXT NOT NULL, recipient TEXT NOT NULL,
+    epoch INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL, owner TEXT NOT NULL, note TEXT NOT NULL, day INTEGER NOT NULL,
+    PRIMARY KEY (login, message_id, recipient)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX IF NOT EXISTS recipient_by_day ON recipient (day);
+CREATE TABLE IF NOT EXISTS settled_owner (
+    owner TEXT PRIMARY KEY, day INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS death (
+    fingerprint BLOB PRIMARY KEY, deaths INTEGER NOT NULL, day INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 1;
+"""
+
+SELECT: Final = """
+SELECT recipient, epoch, attempt, state, fingerprint, owner FROM recipient
+WHERE login = ? AND message_id = ?"""
+
+CLAIM: Final = """
+INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', ?)
+ON CONFLICT DO UPDATE SET epoch = excluded.epoch, attempt = excluded.attempt,
+    state = excluded.state, owner = excluded.owner, day = excluded.day"""
+
+END: Final = """
+UPDATE recipient SET epoch = ?, attempt = ?, state = ?, owner = '', note = ?, day = ?
+WHERE login = ? AND message_id = ? AND recipient = ? AND owner = ?"""
+
+DIED: Final = """
+INSERT INTO death VALUES (?, 1, ?)
+ON CONFLICT DO UPDATE SET deaths = deaths + 1, day = excluded.day"""
+
+
+class SqliteStore:
+    """Entries in SQLite, and in folders beside it what each process noted meanwhile.
+
+    WAL with `synchronous=NORMAL` survives the end of any process, though not of the machine's
+    power (https://www.sqlite.org/wal.html#performance_considerations); `durable` makes it FULL.
+    Belongs to one thread. Methods raise LedgerTrouble; what they began is undone then.
+    """
+
+    def __init__(self, path: Path, me: str, *, durable: bool = False) -> None:
+        self._path = path
+        self._folders = folders_of(path)
+        self._me = me
+        self._durable = durable
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def apply(self, wanted: Sequence[Wanted], ended: Sequence[Ended]) -> list[Claim]:
+        """End claims, then grant others, all in one transaction. Returns each wanted's claim."""
+        with _transaction(self._connected()) as db:
+            day = _today()
+            for each in ended:
+                key = each.claim.wanted.key
+                db.executemany(END, _ends(key, each.endings, self._me, day))
+            return [self._claim(db, each, day) for each in wanted]
+
+    def deaths(self, fingerprints: Sequence[bytes]) -> dict[bytes, int]:
+        """Return how many processes ended with each of these messages in hands."""
+        with _transaction(self._connected()) as db:
+            marks = ",".join("?" * len(fingerprints))
+            query = f"SELECT fingerprint, deaths FROM death WHERE fingerprint IN ({marks})"  # noqa: S608 - question marks only
+            return dict(db.execute(query, fingerprints).fetchall())
+
+    def settle_dead(self) -> int:
+        """Settle what ended processes left behind; return how many there were."""
+        settled = 0
+        for folder in sorted(self._folders.glob("[!.]*")):
+            with owner.dead(folder) as is_dead:
+                if is_dead:
+                    with _transaction(self._connected()) as db:
+                        self._fold(db, folder)
+                    owner.remove(folder)
+                    settled += 1
+        return settled
+
+    def prune(self, retention: timedelta) -> int:
+        """Forget what last changed longer ago than `retention`; return how many entries."""
+        last = _today() - retention // timedelta(days=1) - 1
+        with _transaction(self._connected()) as db:
+            keys = db.execute(
+                "SELECT login, message_id, recipient FROM recipient"
+                " WHERE day < ? AND (owner = '' OR owner IN (SELECT owner FROM settled_owner))"
+                " LIMIT ?",
+                (last, PRUNED_AT_ONCE),
+            ).fetchall()
+            db.executemany(
+                "DELETE FROM recipient WHERE login = ? AND message_id = ? AND recipient = ?", keys
+            )
+            db.execute("DELETE FROM death WHERE day < ?", (last,))
+            db.execute(
+                "DELETE FROM settled_owner WHERE day < ? AND NOT EXISTS"
+                " (SELECT 1 FROM recipient WHERE day < ?)",
+                (last, last),
+            )
+        return len(keys)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _connected(self) -> sqlite3.Connection:
+        try:
+            # A file that was removed or replaced would be written to, and read by nobody.
+            if self._db is None or self._path.stat().st_ino != self._inode:
+                self.close()
+                self._db = self._connect()
+                self._inode = self._path.stat().st_ino
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            raise LedgerTrouble(f"{self._path}: {error}") from error
+        return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            db.executescript(SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
+        claim = claim_of(wanted, self._known(db, wanted.key))
+        for state, names in ((State.CLAIMED, claim.granted), (State.DOUBTFUL, claim.doubtful)):
+            for name in names:
+                row = (*wanted.key, name, *wanted.generation, state)
+                db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
+        return claim
+
+    def _known(self, db: sqlite3.Connection, key: Key) -> dict[str, Entry]:
+        return {
+            name: Entry(
+                Generation(epoch, attempt),
+                self._claimed_by(db, holder, State(state)) if holder else State(state),
+                fingerprint,
+            )
+            for name, epoch, attempt, state, fingerprint, holder in db.execute(SELECT, key)
+        }
+
+    def _claimed_by(self, db: sqlite3.Connection, holder: str, state: State) -> State:
+        """Return what a claim is worth. Its holder cannot be settled while we write."""
+        if holder == self._me:
+            return State.CLAIMED
+        if db.execute("SELECT 1 FROM settled_owner WHERE owner = ?", (holder,)).fetchone():
+            # It was to decide on an earlier doubt, and has not.
+            return State.DOUBTFUL if state is State.DOUBTFUL else State.OPEN
+        # Whoever removed an unsettled folder removed all that was known of its dots.
+        return State.CLAIMED if (self._folders / holder).exists() else State.DOUBTFUL
+
+    def _fold(self, db: sqlite3.Connection, folder: Path) -> None:
+        """Take over what a dead process noted: once, for its deaths are counted."""
+        day = _today()
+        new = db.execute("INSERT OR IGNORE INTO settled_owner VALUES (?, ?)", (folder.name, day))
+        if not new.rowcount:
+            return
+        for key, endings in read_journal(folder).items():
+            db.executemany(END, _ends(key, endings, folder.name, day))
+        db.executemany(DIED, [(each, day) for each in owner.in_hands(folder)])
+
+
+def folders_of(path: Path) -> Path:
+    """Return where the processes that share a ledger file keep their folders."""
+    return path.with_name(f"{path.name}.owners")
+
+
+def _ends(key: Key, endings: Mapping[str, Ending], by: str, day: int) -> list[tuple[Any, ...]]:
+    return [
+        (*ending.generation, ending.state, ending.note[:MAX_NOTE], day, *key, name, by)
+        for name, ending in endings.items()
+    ]
+
+
+def _today() -> int:
+    return int(time.time()) // DAY_SECONDS
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Commit what is done inside, or undo it. Raises LedgerTrouble."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+    except (sqlite3.Error, OSError) as error:
+        if db.in_transaction:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        raise LedgerTrouble(str(error)) from error

@@ -1,0 +1,145 @@
+"""The journal: what is noted is there, whatever the process's end; and it does not grow."""
+
+import errno
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumer.core.ledger import Claim, Ending, Generation, Key, State, Wanted
+from consumer.ledger import journal as journal_module
+from consumer.ledger.journal import SEGMENTS, Journal, read_journal
+
+GENERATION = Generation(0, 2)
+DOUBT = Ending(State.DOUBTFUL, GENERATION)
+TAKEN = Ending(State.ACCEPTED, GENERATION, "250 2.0.0 queued")
+
+
+def claim(*recipients: str, message_id: str = "m-1") -> Claim:
+    wanted = Wanted(Key("webapp", message_id), GENERATION, b"p" * 16, recipients)
+    return Claim(wanted, granted=recipients)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    found = Journal(tmp_path)
+    yield found
+    found.close()
+
+
+def size(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in SEGMENTS)
+
+
+def test_a_dot_without_an_answer_is_a_doubt_for_those_it_was_for(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.sending(claim("a", "b"), ["b"])
+
+    assert read_journal(tmp_path) == {Key("webapp", "m-1"): {"b": DOUBT}}
+
+
+def test_an_answer_replaces_the_doubt(journal: Journal, tmp_path: Path) -> None:
+    journal.sending(claim("a", "b"), ["a", "b"])
+    journal.answered(claim("a", "b"), {"a": TAKEN, "b": Ending(State.OPEN, GENERATION)})
+
+    assert read_journal(tmp_path) == {
+        Key("webapp", "m-1"): {"a": TAKEN, "b": Ending(State.OPEN, GENERATION)}
+    }
+
+
+def test_without_a_dot_no_answer_is_noted(journal: Journal, tmp_path: Path) -> None:
+    journal.answered(claim("a"), {"a": Ending(State.OPEN, GENERATION)})
+
+    assert size(tmp_path) == 0
+
+
+def test_two_copies_for_different_recipients_are_kept_apart(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.sending(claim("a"), ["a"])
+    journal.sending(claim("b"), ["b"])
+    journal.answered(claim("a"), {"a": TAKEN})
+    journal.forget(claim("a"))
+
+    assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": TAKEN, "b": DOUBT}
+
+
+@pytest.mark.parametrize("cut", [2, 5, 20, 40])
+def test_a_torn_last_note_was_never_made(journal: Journal, tmp_path: Path, cut: int) -> None:
+    journal.sending(claim("a", message_id="m-1"), ["a"])
+    journal.sending(claim("a", message_id="m-2"), ["a"])
+    path = tmp_path / SEGMENTS[0]
+    path.write_bytes(path.read_bytes()[:-cut])
+
+    assert set(read_journal(tmp_path)) == {Key("webapp", "m-1")}
+
+
+def test_a_damaged_note_is_not_believed(journal: Journal, tmp_path: Path) -> None:
+    journal.sending(claim("a"), ["a"])
+    path = tmp_path / SEGMENTS[0]
+    path.write_bytes(path.read_bytes().replace(b"m-1", b"m-9"))
+
+    assert read_journal(tmp_path) == {}
+
+
+def test_no_journal_says_nothing(tmp_path: Path) -> None:
+    assert read_journal(tmp_path / "nowhere") == {}
+
+
+def test_what_the_ledger_has_is_dropped_and_what_it_has_not_is_kept(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 2_000)
+    old = claim("a", message_id="old")
+    journal.sending(old, ["a"])
+    largest = 0
+    for number in range(500):
+        each = claim("a", message_id=f"m-{number}")
+        journal.sending(each, ["a"])
+        journal.answered(each, {"a": TAKEN})
+        journal.forget(each)
+        largest = max(largest, size(tmp_path))
+        assert read_journal(tmp_path)[Key("webapp", "old")] == {"a": DOUBT}
+
+    journal.forget(old)
+    for number in range(100):
+        each = claim("a", message_id=f"n-{number}")
+        journal.sending(each, ["a"])
+        journal.forget(each)
+
+    assert largest > 20_000, "one that is still open keeps the notes that follow it"
+    assert size(tmp_path) < 5_000
+
+
+FILLS_ITS_DISK = """
+import resource, sys
+from pathlib import Path
+from consumer.ledger.journal import Journal
+from tests.ledger.test_journal import claim
+
+journal = Journal(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+for number in range(1_000):
+    try:
+        journal.sending(claim("a", message_id=f"m-{number}"), ["a"])
+    except OSError as error:
+        print(number, error.errno)
+        break
+"""
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_note(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", FILLS_ITS_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    noted, number = map(int, found.stdout.split())
+    assert number in {errno.ENOSPC, errno.EFBIG}
+    assert len(read_journal(tmp_path)) == noted
+    assert (tmp_path / SEGMENTS[0]).read_bytes().endswith(b"\n")

@@ -1,0 +1,249 @@
+"""The ledger's thread: groups, order, trouble and its end."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from consumer.core.endings import unsettled
+from consumer.core.ledger import Claim, Ending, Generation, Key, State, Wanted
+from consumer.ledger import ledger as ledger_module
+from consumer.ledger import sqlite as sqlite_module
+from consumer.ledger.journal import Journal, read_journal
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.owner import Owner
+from consumer.ledger.sqlite import SqliteStore, folders_of
+from tests.support.consumer_process import wait_until
+
+FIRST = Generation(0, 1)
+SOON_SECONDS = 10.0
+
+
+def wanted(number: int = 1) -> Wanted:
+    return Wanted(Key("app", f"m-{number}"), FIRST, b"p" * 16, ("a",))
+
+
+class Process:
+    """One process's ledger over a file, and what it called back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.owner = Owner(folders_of(path), 1)
+        self.journal = Journal(self.owner.folder)
+        self.store = SqliteStore(path, self.owner.name)
+        self.ledger = Ledger(self.store, self.journal, timedelta(days=14))
+        self.claims: list[Claim] = []
+        self.troubles: list[bool] = []
+        self.ledger.start(self.troubles.append)
+
+    def claim(self, each: Wanted) -> Claim:
+        """Ask for one message, and wait for what is granted."""
+        came = threading.Event()
+
+        def done(claim: Claim) -> None:
+            self.claims.append(claim)
+            came.set()
+
+        self.ledger.claim(each, done)
+        assert came.wait(SOON_SECONDS)
+        return self.claims[-1]
+
+    def die(self) -> None:
+        """End."""
+        assert self.ledger.close(SOON_SECONDS)
+        self.owner.close()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(ledger_module, "AGAIN_SECONDS", 0.05)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite3"
+
+
+@pytest.fixture
+def process(path: Path) -> Iterator[Process]:
+    found = Process(path)
+    yield found
+    found.die()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def test_many_claims_are_granted_in_their_order_in_few_commits(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    apply = process.store.apply
+
+    def counting(wanted: list[Wanted], ended: list[object]) -> list[Claim]:
+        sizes.append(len(wanted))
+        return apply(wanted, ended)  # type: ignore[arg-type]  # passed on as it came
+
+    monkeypatch.setattr(process.store, "apply", counting)
+    for number in range(1_000):
+        process.ledger.claim(wanted(number), process.claims.append)
+    wait_until(lambda: len(process.claims) == 1_000, what="every claim")
+
+    assert [claim.wanted.key.message_id for claim in process.claims] == [
+        f"m-{number}" for number in range(1_000)
+    ]
+    assert max(sizes) > 10
+
+
+def test_what_a_dead_process_held_is_granted_at_once(process: Process, path: Path) -> None:
+    dying = Process(path)
+    dying.claim(wanted())
+    assert process.claim(wanted()).must_wait
+    dying.die()
+
+    assert process.claim(wanted()).granted == ("a",)
+
+
+def test_an_end_is_called_back_once_it_is_kept(process: Process, path: Path) -> None:
+    claim = process.claim(wanted())
+    kept: list[list[tuple[object, ...]]] = []
+
+    def look() -> None:
+        with closing(sqlite3.connect(path)) as found:
+            kept.append(found.execute("SELECT state, note FROM recipient").fetchall())
+
+    process.ledger.end(claim, {"a": Ending(State.ACCEPTED, FIRST, "250 ok")}, look)
+    wait_until(lambda: kept, what="the callback")
+
+    assert kept == [[(State.ACCEPTED, "250 ok")]]
+
+
+def test_once_it_is_kept_the_journal_forgets(process: Process) -> None:
+    claim = process.claim(wanted())
+    assert process.ledger.sending(claim, ["a"])
+    process.ledger.answered(claim, {"a": Ending(State.ACCEPTED, FIRST, "250 ok")})
+    assert process.journal._of
+
+    done = threading.Event()
+    process.ledger.end(claim, {"a": Ending(State.ACCEPTED, FIRST, "250 ok")}, done.set)
+
+    assert done.wait(SOON_SECONDS)
+    assert not process.journal._of
+
+
+def test_what_cannot_be_kept_now_is_kept_later_and_told_once(
+    process: Process, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = process.claim(wanted(1))
+    with caplog.at_level(logging.INFO), locked(path):
+        for number in (2, 3):
+            process.ledger.claim(wanted(number), process.claims.append)
+        ended = threading.Event()
+        process.ledger.end(claim, unsettled(claim), ended.set)
+        wait_until(lambda: process.troubles, what="the trouble")
+        assert process.ledger.is_in_trouble
+        assert not ended.wait(0.3)
+        assert len(process.claims) == 1
+
+    assert ended.wait(SOON_SECONDS)
+    wait_until(lambda: len(process.claims) == 3, what="the claims")
+    assert process.troubles == [True, False]
+    assert [record.message for record in caplog.records] == [
+        "ledger in trouble",
+        "ledger is back",
+    ]
+
+
+def test_without_a_note_no_dot(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = process.claim(wanted())
+    with monkeypatch.context() as patched:
+        patched.setattr("consumer.ledger.journal._append", _fail)
+        assert not process.ledger.sending(claim, ["a"])
+        wait_until(lambda: process.troubles == [True], what="the trouble")
+
+    wait_until(lambda: process.troubles == [True, False], what="its end")
+    assert process.ledger.sending(claim, ["a"])
+
+
+def test_an_answer_that_cannot_be_noted_is_kept_by_the_end_of_its_claim(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = process.claim(wanted())
+    assert process.ledger.sending(claim, ["a"])
+    with monkeypatch.context() as patched:
+        patched.setattr("consumer.ledger.journal._append", _fail)
+        process.ledger.answered(claim, {"a": Ending(State.ACCEPTED, FIRST)})
+        wait_until(lambda: process.troubles == [True], what="the trouble")
+        ended = threading.Event()
+        process.ledger.end(claim, {"a": Ending(State.ACCEPTED, FIRST)}, ended.set)
+        assert not ended.wait(0.2)
+
+    assert ended.wait(SOON_SECONDS)
+    assert list(read_journal(process.owner.folder).values()) == [
+        {"a": Ending(State.DOUBTFUL, FIRST)}
+    ], "for whoever comes after a kill"
+
+
+def test_closing_keeps_what_was_handed_in_before(path: Path) -> None:
+    process = Process(path)
+    for number in range(200):
+        process.ledger.claim(wanted(number), process.claims.append)
+
+    process.die()
+
+    assert len(process.claims) == 200
+
+
+def test_closing_does_not_wait_for_a_ledger_in_trouble(path: Path) -> None:
+    process = Process(path)
+    process.claim(wanted(1))
+    with locked(path):
+        process.ledger.claim(wanted(2), process.claims.append)
+        wait_until(lambda: process.troubles, what="the trouble")
+        assert not process.ledger.close(SOON_SECONDS)
+    process.owner.close()
+
+
+def test_nobody_waits_for_an_answer_of_a_closed_ledger(path: Path) -> None:
+    process = Process(path)
+    assert process.ledger.deaths([b"x" * 16]) == {}
+    process.die()
+
+    with pytest.raises(CancelledError):
+        process.ledger.deaths([b"x" * 16])
+
+
+def test_who_waits_while_a_ledger_in_trouble_closes_is_let_go(path: Path) -> None:
+    process = Process(path)
+    process.claim(wanted(1))
+    let_go = threading.Event()
+
+    def ask() -> None:
+        try:
+            process.ledger.deaths([b"x" * 16])
+        except CancelledError:
+            let_go.set()
+
+    with locked(path):
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        wait_until(lambda: process.troubles, what="the trouble")
+        process.ledger.close(SOON_SECONDS)
+        assert let_go.wait(SOON_SECONDS)
+    waiting.join(SOON_SECONDS)
+    process.owner.close()
+
+
+def _fail(*_args: object) -> None:
+    raise OSError(28, "No space left on device")

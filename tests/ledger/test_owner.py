@@ -1,0 +1,90 @@
+"""Who is alive, who is dead, and what the dead had in hands."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from consumer.ledger.owner import Owner, dead, in_hands, remove
+
+ANOTHER = """
+import sys, time
+from pathlib import Path
+from consumer.ledger.owner import Owner
+
+owner = Owner(Path(sys.argv[1]), 3)
+owner.take(0, b"0" * 16)
+owner.take(2, b"2" * 16)
+owner.take(0, bytes(16)) if len(sys.argv) > 2 else None
+print(owner.name, flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def another(folders: Path) -> Iterator["tuple[subprocess.Popen[str], Path]"]:
+    """Another process that owns, with its folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ANOTHER, str(folders)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, folders / process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def is_dead(folder: Path) -> bool:
+    with dead(folder) as found:
+        return found
+
+
+def test_a_living_process_is_not_dead_though_it_stands_still(tmp_path: Path) -> None:
+    with another(tmp_path) as (process, folder):
+        assert not is_dead(folder)
+        process.send_signal(signal.SIGSTOP)
+        assert not is_dead(folder)
+
+
+def test_a_killed_process_is_dead_and_its_hands_are_known(tmp_path: Path) -> None:
+    with another(tmp_path) as (process, folder):
+        process.kill()
+        process.wait(10)
+
+        assert is_dead(folder)
+        assert in_hands(folder) == (b"0" * 16, b"2" * 16)
+
+
+def test_one_at_a_time_settles_the_dead_and_once(tmp_path: Path) -> None:
+    owner = Owner(tmp_path, 1)
+    owner.close()
+
+    with dead(owner.folder) as first:
+        assert first
+        assert not is_dead(owner.folder), "it is being settled"
+        remove(owner.folder)
+        assert not owner.folder.exists()
+
+    assert not is_dead(owner.folder)
+
+
+def test_what_was_put_down_is_in_no_hands(tmp_path: Path) -> None:
+    owner = Owner(tmp_path, 2)
+    owner.take(0, b"a" * 16)
+    owner.take(1, b"b" * 16)
+    owner.put_down(0)
+    owner.close()
+
+    assert in_hands(owner.folder) == (b"b" * 16,)
+
+
+def test_names_are_not_used_again_and_tell_the_pid(tmp_path: Path) -> None:
+    first, second = Owner(tmp_path, 1), Owner(tmp_path, 1)
+
+    assert first.name != second.name
+    assert (first.folder / "lock").read_text() == f"{os.getpid()}\n"
+    for owner in (first, second):
+        owner.close()
