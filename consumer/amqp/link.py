@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import pika
 
-from consumer.core.delivery import Delivery, Properties
+from consumer.amqp.properties import read_properties
+from consumer.core.delivery import Delivery
 from consumer.core.topology import lane_queue
 from publisher_lib.broker_url import explain
 from publisher_lib.routing import Lane
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 RESUBSCRIBE_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 2.0
-MAX_REPLACED: Final = 255 // 3
-"""Characters that fit a short string again: U+FFFD has three octets."""
 
 
 class Link:
@@ -135,7 +133,7 @@ class Link:
             tag=method.delivery_tag,
             generation=self.generation,
             redelivered=method.redelivered,
-            properties=_properties(found),
+            properties=read_properties(found),
             body=body,
             received_seconds=time.monotonic(),
         )
@@ -188,33 +186,3 @@ class Link:
         self.is_open = False
         self._end = self._end or explain(reason)
         self._connection.ioloop.stop()
-
-
-def _properties(found: Any) -> Properties:
-    return Properties(
-        message_id=_text(found.message_id),
-        type=_text(found.type),
-        content_type=_text(found.content_type),
-        content_encoding=_text(found.content_encoding),
-        app_id=_text(found.app_id),
-        user_id=_text(found.user_id),
-        timestamp_seconds=_seconds(found.timestamp),
-        headers=found.headers or {},
-        undecodable=found.undecodable,
-    )
-
-
-def _text(value: str | bytes | None) -> str | None:
-    """Read a short string; pika leaves what is not UTF-8 as bytes.
-
-    U+FFFD takes their place: an escape would be ASCII, and another message's key may read so.
-    """
-    if isinstance(value, bytes):
-        return value.decode("ascii", "replace")[:MAX_REPLACED]
-    return value
-
-
-def _seconds(value: object) -> int | None:
-    if isinstance(value, datetime):
-        return int(value.timestamp())
-    return value if isinstance(value, int) else None

@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import pika
-
 from consumer.amqp.consume import Consumer
+from consumer.amqp.properties import copy_properties
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
 from publisher_lib.confirms import ConfirmedPublisher
-from publisher_lib.routing import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
-PERSISTENT: Final = 2
 AGAIN_SECONDS: Final = 5.0
 """Between tries to publish a follow-up that the broker would not take."""
 
@@ -84,7 +81,7 @@ class Settler:
             confirm = self._publisher.submit(
                 followup.exchange,
                 followup.routing_key,
-                self._properties(settlement.delivery, followup),
+                copy_properties(settlement.delivery, followup, self._login),
                 settlement.delivery.body,
                 None,
             )
@@ -132,17 +129,3 @@ class Settler:
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
-
-    def _properties(self, delivery: Delivery, followup: Followup) -> object:
-        original = delivery.properties
-        return pika.BasicProperties(
-            content_type=original.content_type or CONTENT_TYPE,
-            content_encoding=original.content_encoding,
-            delivery_mode=PERSISTENT,
-            headers=dict(followup.headers),
-            message_id=original.message_id,
-            timestamp=original.timestamp_seconds,
-            type=original.type,
-            app_id=original.app_id,
-            user_id=self._login,
-        )

@@ -2,7 +2,7 @@
 
 import typer
 
-from consumer.cli import check, consume, run, topology, version
+from consumer.cli import check, consume, deadletters, run, topology, version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,3 +16,4 @@ app.command()(consume.consume)
 app.command()(run.run)
 app.command()(check.check)
 app.add_typer(topology.app, name="topology")
+app.add_typer(deadletters.app, name="deadletters")

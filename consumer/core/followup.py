@@ -85,6 +85,12 @@ def back_to_lane(delivery: Delivery, trail: Trail) -> Followup:
     return Followup(EXCHANGE, delivery.lane, {**_kept(delivery), **trail_headers(trail)})
 
 
+def sent_again(delivery: Delivery, trail: Trail) -> Followup:
+    """Return the copy that has a dead letter sent again, from its first attempt on."""
+    headers = {**_kept(delivery), **trail_headers(replace(trail, attempt=1))}
+    return Followup(EXCHANGE, delivery.lane, headers)
+
+
 def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]) -> Followup:
     onward = replace(trail, attempt=retry.attempt, pending=tuple(recipients) or trail.pending)
     return Followup(

@@ -135,10 +135,11 @@ def standing(entry: Entry | None, generation: Generation) -> Standing:
             return Standing.STALE
         case State.CLAIMED:
             return Standing.WAIT
-        case State.DOUBTFUL if generation == entry.generation:
+        case State.DOUBTFUL:
+            # A later copy knows nothing of it: it may stem from an attempt before this one, whose
+            # retry was published and not committed.
             return Standing.DOUBTFUL
         case _:
-            # Of a doubtful one the next copy exists because somebody decided to send again.
             return Standing.FREE
 
 

@@ -56,7 +56,7 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
         _count(headers.get(ATTEMPT), least=1),
         first_published or _published(properties, now),
         tuple(map(str, pending)) if isinstance(pending, list) else None,
-        login if isinstance(login, str) else properties.user_id,
+        (login or None) if isinstance(login, str) else properties.user_id,
         _count(headers.get(EPOCH), least=0),
     )
 
@@ -66,13 +66,13 @@ def trail_headers(trail: Trail) -> Mapping[str, Any]:
     headers: dict[str, Any] = {
         ATTEMPT: trail.attempt,
         FIRST_PUBLISHED_MS: int(trail.first_published.timestamp() * 1000),
+        # Written where there is none, too: our own, which signs the copy, is not the publisher's.
+        LOGIN: trail.login or "",
     }
     if trail.epoch:
         headers[EPOCH] = trail.epoch
     if trail.pending is not None:
         headers[PENDING] = list(trail.pending)
-    if trail.login is not None:
-        headers[LOGIN] = trail.login
     return headers
 
 

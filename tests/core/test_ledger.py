@@ -51,7 +51,7 @@ def test_the_unknown_is_free() -> None:
         (State.CLAIMED, Generation(0, 3), Standing.WAIT),
         (State.DOUBTFUL, FIRST, Standing.STALE),
         (State.DOUBTFUL, SECOND, Standing.DOUBTFUL),
-        (State.DOUBTFUL, Generation(0, 3), Standing.FREE),
+        (State.DOUBTFUL, Generation(0, 3), Standing.DOUBTFUL),
         *((State.ACCEPTED, asked, Standing.DONE) for asked in (FIRST, SECOND, REPLAY)),
         *((State.DEAD, asked, Standing.DONE) for asked in (FIRST, SECOND, Generation(0, 3))),
         (State.DEAD, REPLAY, Standing.FREE),

@@ -16,20 +16,21 @@ OURS = frozenset({"hopmail"})
 
 @given(
     st.integers(1, 1000),
+    st.integers(0, 5),
     st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - hypothesis wants naive bounds
     st.none() | st.lists(st.emails(), min_size=1).map(tuple),
     st.none() | st.text(min_size=1, max_size=20),
 )
 def test_a_trail_survives_the_headers(
-    attempt: int, first: datetime, pending: tuple[str, ...] | None, login: str | None
+    attempt: int, epoch: int, first: datetime, pending: tuple[str, ...] | None, login: str | None
 ) -> None:
     whole_ms = first.replace(microsecond=first.microsecond // 1000 * 1000)
-    trail = Trail(attempt, whole_ms, pending, login or "hopmail")
+    trail = Trail(attempt, whole_ms, pending, login, epoch)
 
     headers = trail_headers(trail)
     read = read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW)
 
-    assert trail.attempt == read.attempt
+    assert trail.generation == read.generation
     assert trail.pending == read.pending
     assert trail.login == read.login
     assert abs(trail.first_published - read.first_published) <= timedelta(milliseconds=1)

@@ -1,0 +1,114 @@
+"""`hopmail deadletters`: dead letters that wait for a person's word."""
+
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn
+
+import typer
+
+from consumer.amqp.connection import BrokerUnavailable
+from consumer.amqp.dead_letters import DeadLetters, dead_letters
+from consumer.amqp.properties import copy_properties
+from consumer.cli.start import settings_or_exit
+from consumer.core.delivery import Delivery
+from consumer.core.disposition import Reason
+from consumer.core.exit_code import ExitCode
+from consumer.core.followup import REASON, sent_again
+from consumer.core.ledger import Wanted, fingerprint
+from consumer.core.trail import Trail, read_trail
+from consumer.ledger.by_hand import note_as_sent
+from consumer.ledger.opening import LedgerUnusable, open_ledger
+from consumer.ledger.store import LedgerTrouble
+from consumer.settings import Settings
+from publisher_lib.confirms import ConfirmedPublisher
+from publisher_lib.errors import PublishError
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters that wait for a person's word.")
+
+CONFIRM_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
+
+
+@app.callback()
+def deadletters() -> None:
+    """Settle dead letters that wait for a person's word."""
+
+
+@app.command()
+def resolve(
+    message_id: Annotated[str, typer.Argument(help="Of the dead letter `in_doubt`.")],
+    *,
+    sent: Annotated[bool, typer.Option("--sent", help="The relay took it: forget it.")] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="It did not: send it again.")] = False,
+) -> None:
+    """Say what became of a mail that was held because nobody could know."""
+    if sent == resend:
+        raise typer.BadParameter("say either --sent or --resend")
+    settings = settings_or_exit()
+    try:
+        with dead_letters(settings.amqp_urls) as queue:
+            held = queue.find(lambda each: _is_held(each, message_id))
+            if not held:
+                _fail(f"no dead letter `in_doubt` has the message id {message_id!r}")
+            (_note_as_sent if sent else _send_again)(settings, queue, held)
+    except BrokerUnavailable as error:
+        _fail(f"broker: {error}")
+    except (LedgerUnusable, LedgerTrouble) as error:
+        _fail(f"ledger: {error}")
+    except PublishError as error:
+        _fail(f"not sent again: {error}")
+
+
+def _is_held(delivery: Delivery, message_id: str) -> bool:
+    properties = delivery.properties
+    reason = properties.headers.get(REASON)
+    return properties.message_id == message_id and reason == Reason.IN_DOUBT.value
+
+
+def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) -> None:
+    ledger, hands = open_ledger(settings.ledger, settings.ledger_retention, slots=1)
+    ledger.start(lambda _is_in_trouble: None)
+    try:
+        for delivery in held:
+            message_id, trail = delivery.properties.message_id or "", _trail(settings, delivery)
+            mark = fingerprint(message_id, delivery.body)
+            note_as_sent(
+                ledger, Wanted(trail.key(message_id), trail.generation, mark, trail.pending or ())
+            )
+            queue.ack(delivery)
+            typer.echo(f"✓ {message_id}: taken as sent to {_recipients(trail)}")
+    finally:
+        ledger.close(CLOSE_SECONDS)
+        hands.close()
+
+
+def _send_again(settings: Settings, queue: DeadLetters, held: list[Delivery]) -> None:
+    publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
+    try:
+        for delivery in held:
+            trail = _trail(settings, delivery)
+            copy = sent_again(delivery, trail)
+            publisher.submit(
+                copy.exchange,
+                copy.routing_key,
+                copy_properties(delivery, copy, settings.login),
+                delivery.body,
+                CONFIRM_SECONDS,
+            ).result()
+            queue.ack(delivery)
+            typer.echo(f"✓ {delivery.properties.message_id}: sent again to {_recipients(trail)}")
+    finally:
+        publisher.close(CLOSE_SECONDS)
+
+
+def _trail(settings: Settings, delivery: Delivery) -> Trail:
+    return read_trail(delivery.properties, settings.trusted_logins, datetime.now(UTC))
+
+
+def _recipients(trail: Trail) -> str:
+    count = len(trail.pending or ())
+    return f"{count} recipient{'' if count == 1 else 's'}"
+
+
+def _fail(line: str) -> NoReturn:
+    typer.echo(f"✗ {line}", err=True)
+    raise typer.Exit(ExitCode.FAILED) from None

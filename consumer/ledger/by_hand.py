@@ -1,0 +1,31 @@
+"""What a person found out and the ledger could not know."""
+
+import threading
+from concurrent.futures import Future
+
+from consumer.core.ledger import Claim, Ending, State, Wanted
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.store import LedgerTrouble
+
+PATIENCE_SECONDS = 30.0
+NOTE = "sent, a person says"
+
+
+def note_as_sent(ledger: Ledger | NoLedger, wanted: Wanted) -> None:
+    """Note that the relay took a mail for these recipients. Raises LedgerTrouble."""
+    asked: Future[Claim] = Future()
+    kept = threading.Event()
+    ledger.claim(wanted, asked.set_result)
+    try:
+        claim = asked.result(PATIENCE_SECONDS)
+    except TimeoutError:
+        raise LedgerTrouble("the ledger could not be written") from None
+    if claim.must_wait:
+        raise LedgerTrouble("a consumer works on this message now; try again in a moment")
+    if claim.is_conflict:
+        raise LedgerTrouble("the ledger knows another message under this id")
+    ending = Ending(State.ACCEPTED, wanted.generation, NOTE)
+    ledger.end(claim, dict.fromkeys(claim.held, ending), kept.set)
+    if not kept.wait(PATIENCE_SECONDS):
+        raise LedgerTrouble("the ledger could not be written")

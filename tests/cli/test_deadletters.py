@@ -1,0 +1,116 @@
+"""`hopmail deadletters resolve`: a person's word on what nobody could know."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from consumer.core.ledger import State
+from consumer.core.topology import DEAD_QUEUE, lane_queue
+from publisher_lib.routing import Lane
+from tests.cli.command import hopmail
+from tests.support.broker import VirtualHost
+from tests.support.consumer_process import consuming, state_folder, wait_until
+from tests.support.smtp_script import hang_up
+from tests.support.smtp_server import smtp_server
+from tests.support.smtp_sink import smtp_sink
+
+QUEUE = lane_queue(Lane.TRANSACTIONAL)
+NOWHERE = "smtp://127.0.0.1:9?tls=none"
+EMAIL = json.dumps(
+    {
+        "email_to": ["ada@example.org", "bob@example.org"],
+        "email_from": "app@example.org",
+        "subject": "Hi",
+        "message": {"text": "Hello"},
+        "if_uncertain": "hold",
+    }
+).encode()
+
+
+@pytest.fixture
+def held(vhost: VirtualHost) -> VirtualHost:
+    """A virtual host with a mail `m-1` that is in doubt among other dead letters."""
+    with smtp_server({"END_OF_DATA": hang_up()}) as server, consuming(vhost.url, server.url):
+        vhost.publish_raw(b"{}", message_id="before")
+        vhost.publish_raw(EMAIL, message_id="m-1")
+        vhost.publish_raw(b"{}", message_id="after")
+        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, what="the dead letters")
+    return vhost
+
+
+def resolve(vhost: VirtualHost, *arguments: str) -> tuple[int, str]:
+    ended = hopmail("deadletters", "resolve", *arguments, amqp_url=vhost.url, smtp_url=NOWHERE)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def dead(vhost: VirtualHost) -> set[str]:
+    return {letter.properties.message_id for letter in vhost.take_all(DEAD_QUEUE)}
+
+
+def states(vhost: VirtualHost) -> set[tuple[str, int]]:
+    with closing(sqlite3.connect(state_folder(vhost.url) / "ledger.sqlite3")) as ledger:
+        return set(ledger.execute("SELECT recipient, state FROM recipient"))
+
+
+def test_sent_is_noted_and_no_copy_goes_out_any_more(held: VirtualHost, tmp_path: Path) -> None:
+    assert resolve(held, "m-1", "--sent") == (0, "✓ m-1: taken as sent to 2 recipients\n")
+
+    assert states(held) == {
+        ("ada@example.org", State.ACCEPTED),
+        ("bob@example.org", State.ACCEPTED),
+    }
+    with smtp_sink(tmp_path) as sink, consuming(held.url, sink.url) as process:
+        held.publish_raw(EMAIL, message_id="m-1")
+        wait_until(lambda: process.handled("m-1"), what="the copy")
+        assert process.handled("m-1")[0]["outcome"] == "duplicate"
+        assert sink.count() == 0
+    assert dead(held) == {"before", "after"}
+
+
+def test_resend_sends_it_once_more(held: VirtualHost, tmp_path: Path) -> None:
+    assert resolve(held, "m-1", "--resend") == (0, "✓ m-1: sent again to 2 recipients\n")
+
+    assert held.queue_depth(QUEUE) == 1
+    with smtp_sink(tmp_path) as sink, consuming(held.url, sink.url) as process:
+        wait_until(lambda: process.handled("m-1"), what="the mail")
+        assert process.handled("m-1")[0]["outcome"] == "accepted"
+        assert process.handled("m-1")[0]["attempt"] == 1
+        assert sink.count() == 1
+    assert dead(held) == {"before", "after"}
+
+
+@pytest.mark.parametrize("word", ["--sent", "--resend"])
+def test_what_is_not_in_doubt_is_left_alone(held: VirtualHost, word: str) -> None:
+    for name in ("before", "m-2"):
+        code, said = resolve(held, name, word)
+        assert code == 1
+        assert f"no dead letter `in_doubt` has the message id '{name}'" in said
+
+    assert dead(held) == {"before", "m-1", "after"}
+
+
+@pytest.mark.parametrize("words", [(), ("--sent", "--resend")])
+def test_one_of_the_two_must_be_said(vhost: VirtualHost, words: tuple[str, ...]) -> None:
+    code, said = resolve(vhost, "m-1", *words)
+
+    assert code == 2
+    assert "say either --sent or --resend" in said
+
+
+def test_a_ledger_that_cannot_be_written_keeps_the_dead_letter(held: VirtualHost) -> None:
+    ended = hopmail(
+        "deadletters",
+        "resolve",
+        "m-1",
+        "--sent",
+        amqp_url=held.url,
+        smtp_url=NOWHERE,
+        ledger_url="sqlite:///proc/nowhere/ledger.sqlite3",
+    )
+
+    assert ended.returncode == 1
+    assert "HOPMAIL_LEDGER_URL: /proc/nowhere cannot be written" in ended.stderr
+    assert dead(held) == {"before", "m-1", "after"}
