@@ -12,7 +12,9 @@ from pika.adapters.utils.connection_workflow import (
     AMQPConnectorStackTimeout,
 )
 
-HEARTBEAT_SECONDS: Final = 20
+HEARTBEAT_SECONDS: Final = 10
+"""After 15 to 30 seconds of silence pika gives a broker up: at most twice this, and ten."""
+
 SOCKET_TIMEOUT_SECONDS: Final = 5
 STACK_TIMEOUT_SECONDS: Final = 5
 """Until TCP, TLS and the login stand: one broker of a list that hangs leaves time for the next."""
