@@ -14,7 +14,6 @@ import pytest
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from dev.broker import private_node
 from publisher_lib.routing import Lane
-from tests.faults.scene import HAS_LEDGER
 from tests.support.broker import Broker, VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
 from tests.support.smtp_script import late
@@ -85,4 +84,4 @@ def test_consuming_goes_on_after_a_delivery_was_held_too_long(
         assert process.terminate() == 0
         copies = recipients(server)
     assert impatient.take_all(DEAD_QUEUE) == []
-    assert copies.total() == len(expected) or not HAS_LEDGER
+    assert copies.total() == len(expected)
