@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.cluster.members import Members
 from tests.faults.conftest import case, pytest_runtest_makereport, sink
 from tests.faults.crew import Crew
 from tests.faults.results import Case
-from tests.faults.scene import HAS_LEDGER, Scene
+from tests.faults.scene import Scene
 from tests.faults.sink import Sink
 
 __all__ = ["case", "pytest_runtest_makereport", "sink"]
@@ -33,8 +32,7 @@ class Stage:
 
     def consumers(self) -> AbstractContextManager[Crew]:
         """Keep two consumers running that know every node."""
-        settings: dict[str, Any] = {"ledger_url": self.ledger_url} if HAS_LEDGER else {}
-        return self.scene.consumers(2, amqp_url=self.members.urls, **settings)
+        return self.scene.consumers(2, amqp_url=self.members.urls, ledger_url=self.ledger_url)
 
 
 @pytest.fixture(scope="session")

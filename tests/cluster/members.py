@@ -59,6 +59,11 @@ class Members:
             lambda: self._leader(queue, witness) not in unwanted, WHOLE_SECONDS, "a new leader"
         )
 
+    def wait_lonely(self, node: Node) -> None:
+        """Wait until a node has noticed that it sees no other, or has stopped because of that."""
+        host = self.hosts[self.nodes.index(node)]
+        wait_until(partial(_is_lonely, host), WHOLE_SECONDS, "a node that feels lonely")
+
     def wait_whole(self, queue: str) -> None:
         """Wait until every node knows of every replica of a queue that it runs."""
         wait_until(
@@ -66,6 +71,16 @@ class Members:
             WHOLE_SECONDS,
             "a whole cluster",
         )
+
+    def rejoin(self, node: Node) -> None:
+        """Start RabbitMQ on a node anew that had lost the others, as an operator must.
+
+        https://www.rabbitmq.com/docs/partitions#recovering
+        """
+        node.wait_ready()
+        node.control("stop_app")
+        node.control("start_app")
+        node.wait_ready()
 
     def _leader(self, queue: str, witness: Node) -> str:
         return str(self._queue(queue, witness).get("leader", ""))
@@ -90,3 +105,11 @@ def _lets_in(host: VirtualHost) -> bool:
             return True
     except CONNECT_ERRORS:
         return False
+
+
+def _is_lonely(host: VirtualHost) -> bool:
+    try:
+        nodes = host.broker.request("GET", "nodes")
+    except requests.RequestException:
+        return True
+    return [node["running"] for node in nodes].count(True) == 1
