@@ -41,8 +41,10 @@ endif
 faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
 	@dev/setup.sh --with broker --with smtp-sink --with faketime
 	@rm -f .state/fault-results.jsonl
-	@$(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults; \
-	  failed=$$?; $(python) -m tests.faults.results && exit $$failed
+	@failed=0; \
+	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
+	  $(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster || failed=1; \
+	  $(python) -m tests.faults.results && exit $$failed
 
 test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
 	@dev/setup.sh --with broker --with smtp-sink --with debootstrap
