@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +43,7 @@ wanted_packages() {
   [[ $with != *smtp-sink* || -x /usr/sbin/smtp-sink ]] || echo postfix
   [[ $with != *redis* || -x /usr/bin/redis-server ]] || echo redis-server
   [[ $with != *faketime* || -x /usr/bin/faketime ]] || echo faketime
+  [[ $with != *debootstrap* || -x /usr/sbin/debootstrap ]] || echo debootstrap
 }
 
 # Debian starts a service as soon as it is installed, unless this file forbids it.
@@ -120,7 +121,7 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]" ;;
   esac
 done
 

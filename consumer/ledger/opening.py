@@ -1,5 +1,6 @@
 """Opens the ledger that the settings name."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
@@ -61,6 +62,7 @@ def open_ledger(
 
 def _sqlite(url: LedgerURL, retention: timedelta, slots: int) -> tuple[Ledger, Owner]:
     path = Path(url.path)
+    _refuse_foreign_root(path.parent)
     try:
         owner = Owner(folders_of(path), slots)
         journal = Journal(owner.folder)
@@ -96,3 +98,15 @@ def _redis(
     server, tickets = Server(url, owner.name, retention), Tickets(owner.name)
     store = RedisStore(server, tickets, folders)
     return Ledger(store, RedisNotes(server, tickets), retention), owner
+
+
+def _refuse_foreign_root(folder: Path) -> None:
+    """Raise LedgerUnusable where root would leave files that the folder's owner cannot open."""
+    if os.geteuid() != 0 or not folder.exists():
+        return
+    owner = folder.stat().st_uid
+    if owner != 0:
+        raise LedgerUnusable(
+            f"{folder} belongs to user {owner}, and what root makes there it could not open;"
+            f" run this as that user: setpriv --reuid {owner} --clear-groups hopmail …"
+        )

@@ -45,7 +45,7 @@ class Owner:
 
     def close(self) -> None:
         """Stop living: whoever comes next may settle what is left."""
-        self._hands.close()
+        # The map stays open: a session that outlasts the grace time still puts down.
         os.close(self._lock)
 
 
