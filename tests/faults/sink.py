@@ -34,6 +34,13 @@ class AtDot(Enum):
     REFUSE = "not taken, 451"
 
 
+def message_id_of(content: bytes) -> str:
+    """Return the message id that a mail's Message-ID was made of."""
+    found = MESSAGE_ID.search(content)
+    assert found is not None, content
+    return found[1].decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One recipient's copy, taken at this moment of the monotonic clock."""
@@ -145,9 +152,7 @@ class _Session(asyncio.Protocol):
 
     def _end_of_data(self, content: bytes) -> None:
         self._in_content = False
-        found = MESSAGE_ID.search(content)
-        assert found is not None, content
-        message_id = found[1].decode()
+        message_id = message_id_of(content)
         fate = self._sink.at_dot(message_id)
         if fate in {AtDot.TAKE, AtDot.TAKE_AND_HANG_UP}:
             now = time.monotonic()
