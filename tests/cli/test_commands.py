@@ -81,6 +81,58 @@ def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) 
     assert wrong[-1].startswith(f"✗ metrics: {tmp_path}/none is no folder")
 
 
+def test_check_probes_every_relay_and_names_it(vhost: VirtualHost, tmp_path: Path) -> None:
+    vhost.declare_topology()
+
+    with smtp_sink(tmp_path / "sink") as sink:
+        ended = hopmail(
+            "check",
+            amqp_url=vhost.url,
+            smtp_url=f"{NOWHERE},{sink.url}",
+            retry_delays=DELAYS,
+        )
+
+    relays = [line for line in ended.stdout.splitlines() if " relay " in line]
+    place = sink.url.removeprefix("smtp://").partition("?")[0]
+    assert ended.returncode == 1
+    assert relays[0].startswith("✗ relay 127.0.0.1:9 connect: ")
+    assert relays[1] == f"✓ relay {place} connect: {place}"
+    assert {line.split()[2] for line in relays[1:]} == {place}
+    assert {line[0] for line in relays[1:]} == {"✓"}
+
+
+def test_check_looks_where_rates_are_kept(tmp_path: Path) -> None:
+    def said(folder: Path) -> str:
+        ended = hopmail(
+            "check",
+            amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
+            smtp_url=f"{NOWHERE}&rate=1",
+            state_dir=folder,
+        )
+        (line,) = [line for line in ended.stdout.splitlines() if "rates:" in line]
+        return line
+
+    assert said(tmp_path) == f"✓ rates: kept in {tmp_path}"
+    assert said(tmp_path / "none").startswith(f"✗ rates: {tmp_path}/none is no folder")
+
+
+@pytest.mark.parametrize("command", ["consume", "run"])
+def test_a_rate_that_cannot_be_kept_is_told(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = hopmail(
+        command,
+        amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
+        smtp_url=f"{NOWHERE}&rate=1",
+        state_dir=tmp_path / "file" / "state",
+    )
+
+    (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "rate" in line]
+    assert ended.returncode == 78
+    assert line.startswith("✗ HOPMAIL_STATE_DIR: a relay's rate cannot be kept in ")
+    assert line.endswith("Not a directory; create the folder and let this user write to it")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
