@@ -20,12 +20,12 @@ IN_HANDS: Final = 2 * 32
 
 
 def play_trouble(
-    scene: Scene, trouble: Callable[[], AbstractContextManager[None]], **settings: object
+    scene: Scene, folder: Path, trouble: Callable[[], AbstractContextManager[None]]
 ) -> None:
     """Bring the ledger into trouble three times under load, once with a consumer killed amid it."""
     scene.sink.answer_after_seconds = 0.02
     scene.publish(4_000)
-    with scene.consumers(2, **settings) as crew:
+    with scene.consumers(2, state_dir=folder) as crew:
         for round_ in range(3):
             scene.wait_for_more(200)
             alarms = len(crew.events("ledger in trouble"))
@@ -78,7 +78,8 @@ def full(folder: Path) -> Iterator[None]:
 @pytest.mark.faults(27, "ledger locked for more than 5 s")
 @pytest.mark.timeout(200)
 def test_a_locked_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
-    play_trouble(scene, lambda: locked(state_folder(scene.vhost.url) / "ledger.sqlite3"))
+    folder = state_folder(scene.vhost.url)
+    play_trouble(scene, folder, lambda: locked(folder / "ledger.sqlite3"))
 
 
 @pytest.mark.faults(27, "ledger's disk full")
@@ -86,7 +87,7 @@ def test_a_locked_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
 def test_a_full_disk_under_the_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
     disk = scene.folder / "state"
     with small_disk(disk):
-        play_trouble(scene, lambda: full(disk), state_dir=disk)
+        play_trouble(scene, disk, lambda: full(disk))
 
 
 @pytest.mark.faults(27, "ledger's file removed")
