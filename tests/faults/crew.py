@@ -14,7 +14,10 @@ PROGRAM: Final = ("-m", "consumer")
 
 
 class Crew:
-    """So many processes, and a thread that replaces the dead; `program` is what each runs."""
+    """So many processes, and a thread that replaces the dead; `program` is what each runs.
+
+    `restarts` counts the replaced, `codes` has their exit codes.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Crew:
     ) -> None:
         self.size = size
         self.restarts = 0
+        self.codes: list[int] = []
         self._arguments = amqp_url, smtp_url, program
         self._settings = settings
         self._members: list[ConsumerProcess] = []
@@ -121,6 +125,7 @@ class Crew:
                     continue
                 # Reaped, and its last lines read, before the next one is there.
                 member.kill()
+                self.codes.append(_code(member, member.wait(0)))
                 successor = self._start_one(worker)
                 with self._lock:
                     self._former.append(member)

@@ -27,6 +27,9 @@ COLUMNS: Final = (
     *("lost", "duplicated", "in_doubt", "recovered"),
 )
 
+SOAK: Final = "## Soak"
+"""The heading of the section that `tests.faults.soak` writes; this module keeps it as it is."""
+
 NOT_RUN: Final[dict[int, str]] = {}
 """Why a case has no result, by its number."""
 
@@ -176,10 +179,21 @@ def _missing(numbers: set[int]) -> list[str]:
     ]
 
 
+def with_soak(text: str, section: str) -> str:
+    """Return a page with this section, in place of the one it had."""
+    return f"{text.partition(SOAK)[0].rstrip()}\n" + (f"\n{section.strip()}\n" if section else "")
+
+
+def soak_of(text: str) -> str:
+    """Return a page's section on the soak; empty where it has none."""
+    return "".join(text.partition(SOAK)[1:])
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the page; what it tells of the soak stays."""
     lines = [json.loads(line) for line in LINES.read_text().splitlines()]
-    PAGE.write_text(page(lines))
+    before = PAGE.read_text() if PAGE.exists() else ""
+    PAGE.write_text(with_soak(page(lines), soak_of(before)))
 
 
 if __name__ == "__main__":

@@ -117,19 +117,23 @@ class Scene:
         self, seconds: float = DRAIN_SECONDS, *, duplicates_allowed: int = 0, note: str = ""
     ) -> Count:
         """Drain, stop the consumers, count, and write the result down; the caller judges."""
-        left = self._drain(time.monotonic() + seconds)
-        count = self._count(left, duplicates_allowed)
+        count = self.settle(seconds, duplicates_allowed=duplicates_allowed)
         result = Result(
             case=self._case,
             workers=max((crew.size for crew in self._crews), default=0),
             faults=len(self._faults),
             figures=count.figures(),
             broken=count.broken,
-            recovery_seconds=self._recovery_seconds(),
+            recovery_seconds=self.recovery_seconds(),
             broker=str(self.vhost.broker.request("GET", "overview")["rabbitmq_version"]),
             note=note,
         )
         result.save()
+        return count
+
+    def settle(self, seconds: float, *, duplicates_allowed: int = 0) -> Count:
+        """Drain, stop the consumers, and count; keep the logs where something broke."""
+        count = self._count(self._drain(time.monotonic() + seconds), duplicates_allowed)
         if count.broken:
             LOGS.mkdir(parents=True, exist_ok=True)
             name = self._case.test.rpartition("::")[2]
@@ -190,7 +194,7 @@ class Scene:
             duplicates_allowed=duplicates_allowed,
         )
 
-    def _recovery_seconds(self) -> float | None:
+    def recovery_seconds(self) -> float | None:
         """Return the longest time from a fault to the next mail taken; None without any."""
         moments = sorted(taken.at_seconds for taken in self.sink.taken)
         waits = [

@@ -34,6 +34,13 @@ class AtDot(Enum):
     REFUSE = "not taken, 451"
 
 
+def message_id_of(content: bytes) -> str:
+    """Return the message id that a mail's Message-ID was made of."""
+    found = MESSAGE_ID.search(content)
+    assert found is not None, content
+    return found[1].decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One recipient's copy, taken at this moment of the monotonic clock."""
@@ -46,7 +53,8 @@ class Taken:
 class Sink:
     """The server. `at_dot` decides by message id; `answer_after_seconds` is how long 250 takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.taken: list[Taken] = []
         self.at_dot: Callable[[str], AtDot] = lambda _message_id: AtDot.TAKE
         self.answer_after_seconds = 0.0
@@ -59,7 +67,7 @@ class Sink:
     @property
     def url(self) -> str:
         """The relay URL."""
-        return f"smtp://127.0.0.1:{self.port}?tls=none"
+        return f"smtp://{self.host}:{self.port}?tls=none"
 
     def accepted(self) -> Counter[Pair]:
         """Return how often each recipient's copy of each message was taken."""
@@ -77,7 +85,7 @@ class Sink:
 
     def _run(self) -> None:
         listener = self._loop.run_until_complete(
-            self._loop.create_server(partial(_Session, self), "127.0.0.1", self.port)
+            self._loop.create_server(partial(_Session, self), self.host, self.port)
         )
         self.port = listener.sockets[0].getsockname()[1]
         self._ready.set()
@@ -145,9 +153,7 @@ class _Session(asyncio.Protocol):
 
     def _end_of_data(self, content: bytes) -> None:
         self._in_content = False
-        found = MESSAGE_ID.search(content)
-        assert found is not None, content
-        message_id = found[1].decode()
+        message_id = message_id_of(content)
         fate = self._sink.at_dot(message_id)
         if fate in {AtDot.TAKE, AtDot.TAKE_AND_HANG_UP}:
             now = time.monotonic()
@@ -175,9 +181,9 @@ class _Session(asyncio.Protocol):
 
 
 @contextmanager
-def counting_sink() -> Iterator[Sink]:
+def counting_sink(host: str = "127.0.0.1") -> Iterator[Sink]:
     """Serve for the length of a block."""
-    sink = Sink()
+    sink = Sink(host)
     sink.start()
     try:
         yield sink

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from consumer.core.topology import DEAD_QUEUE, topology
 from publisher_lib.message import Email
 from publisher_lib.routing import EXCHANGE, Lane
+from tests.faults import results
 from tests.support.broker import LADDER, Message, VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
 from tests.support.hostile_bodies import CANARY, DOMAIN, MEBIBYTE, HostileBodies
@@ -174,7 +175,7 @@ class Fuzz:
     "count", [pytest.param(500, marks=pytest.mark.fault_smoke), pytest.param(20_000)]
 )
 def test_whatever_comes_is_sent_by_the_contract_or_a_dead_letter(
-    vhost: VirtualHost, caplog: pytest.LogCaptureFixture, count: int
+    case: results.Case, vhost: VirtualHost, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
     # Its records keep every connection that the broker closed.
     caplog.set_level(logging.CRITICAL, logger="pika")
@@ -207,6 +208,29 @@ def test_whatever_comes_is_sent_by_the_contract_or_a_dead_letter(
     assert after_bytes - half_way_bytes < MAX_GROWTH_BYTES, figures
     assert peak_bytes < MAX_PEAK_BYTES, figures
     assert [line for line in told if CANARY in line or ADDRESS.search(line)] == []
+    save_result(case, vhost, fuzz)
+
+
+def save_result(case: results.Case, vhost: VirtualHost, fuzz: Fuzz) -> None:
+    """Give the results page its row, in messages; what the broker refused was not published."""
+    taken = fuzz.sent + fuzz.dead
+    results.Result(
+        case=case,
+        workers=1,
+        faults=taken + fuzz.refused,
+        figures={
+            "attempted": taken + fuzz.refused,
+            "confirmed": taken,
+            "failed": fuzz.refused,
+            "accepted": fuzz.sent,
+            "dead": fuzz.dead,
+            "lost": 0,
+            "duplicated": 0,
+        },
+        broken=[],
+        recovery_seconds=None,
+        broker=str(vhost.broker.request("GET", "overview")["rabbitmq_version"]),
+    ).save()
 
 
 def assert_all_queues_are_empty(vhost: VirtualHost) -> None:

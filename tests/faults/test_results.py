@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from tests.faults.results import Case, Result, page
+from tests.faults.results import Case, Result, page, soak_of, with_soak
 
 FIGURES = {"attempted": 5000, "confirmed": 5000, "accepted": 4990, "dead": 10, "lost": 0}
 
@@ -58,3 +58,13 @@ def test_a_case_without_a_result_is_named() -> None:
 
 def test_broker_and_machine_are_named() -> None:
     assert "RabbitMQ 3.10.8." in page([line(11)])
+
+
+def test_what_is_told_of_the_soak_stays_when_the_page_is_written_anew() -> None:
+    before = with_soak(page([line(11)]), "## Soak\n\nAn hour.\n")
+    after = with_soak(page([line(12)]), soak_of(before))
+
+    assert after.endswith("\n\n## Soak\n\nAn hour.\n")
+    assert after.count("## Soak") == 1
+    assert "fault 12" in after
+    assert "## Soak" not in with_soak(page([line(11)]), soak_of(""))
