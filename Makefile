@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail test faults check format clean
+.PHONY: help setup demo run mail test faults test-brokers test-cluster check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -9,13 +9,13 @@ broker := $(if $(HOPMAIL_AMQP_URL),,--with broker)
 covered := consumer/core/*,consumer/smtp/outcome_of.py,consumer/smtp/reply.py,publisher_lib/*
 
 help:  ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  HOPMAIL_AMQP_URL=amqp://… has demo and run use that RabbitMQ, whose queues must be idle;"
 	@echo "  without it they start a private one."
 
-setup:  ## install all that is needed: RabbitMQ and Postfix's smtp-sink (Debian's), .venv
-	@dev/setup.sh --with broker --with smtp-sink
+setup:  ## install all that is needed: RabbitMQ, Postfix's smtp-sink and Redis (Debian's), .venv
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 
 demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
 	@dev/setup.sh $(broker)
@@ -30,7 +30,7 @@ mail:  ## show the mail that the demo or `make run` caught
 	@$(python) -X utf8 -m dev.mail
 
 test:  ## run every test beside a RabbitMQ of its own; T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else
@@ -41,8 +41,18 @@ endif
 faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
 	@dev/setup.sh --with broker --with smtp-sink --with faketime
 	@rm -f .state/fault-results.jsonl
-	@$(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults; \
-	  failed=$$?; $(python) -m tests.faults.results && exit $$failed
+	@failed=0; \
+	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
+	  $(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster || failed=1; \
+	  $(python) -m tests.faults.results && exit $$failed
+
+test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
+	@dev/setup.sh --with broker --with smtp-sink --with debootstrap
+	@$(python) -m dev.brokers
+
+test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
+	@dev/setup.sh --with broker
+	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster
 
 check:  ## formatting, lint, types, layers; needs no broker
 	@dev/setup.sh

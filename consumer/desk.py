@@ -100,7 +100,7 @@ class Desk:
         self._hands.put_down(slot)
         self._paused_for_login.discard(key)
         if handled is None:
-            self._intake.release(mail)
+            self._give_back(mail)
             return
         troubles = [
             verdict.outcome
@@ -111,6 +111,12 @@ class Desk:
             self._pause(mail, handled, troubles[0], transactor)
         else:
             self._settle(mail, handled)
+
+    def _give_back(self, mail: Mail) -> None:
+        """Let go of a mail that was surely not sent; while it is ours, it asks for a claim anew."""
+        self._intake.release(mail)
+        if self._consumer.is_current(mail.delivery):
+            self._intake.put(mail.delivery)
 
     def _settle(self, mail: Mail, handled: Handled) -> None:
         claim = mail.claim

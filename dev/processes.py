@@ -13,6 +13,7 @@ from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 INTERRUPTED: Final = 128 + signal.SIGINT
+COMMAND_STOP_SECONDS: Final = 60.0
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -65,11 +66,26 @@ def stop(
     return True
 
 
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command to its end and return its exit code; when we must leave, it leaves first."""
+    process = None
+    try:
+        with unhurried():
+            process = subprocess.Popen(command, env=environment)
+        return process.wait()
+    finally:
+        if process is not None and process.poll() is None:
+            with unhurried():
+                # pytest takes down what its tests have started at SIGINT, not at SIGTERM.
+                stop(process, COMMAND_STOP_SECONDS, signal.SIGINT)
+
+
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
     """Kill a process that leads its own session, with all that it started in that, and reap it."""
-    # Reaped last: until then nobody else's group can have its number.
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # Not where it is reaped already: then somebody else's group can have its number.
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def free_ports(count: int) -> tuple[int, ...]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from consumer.amqp.connection import BrokerUnavailable
-from dev.broker import BrokerFailed, private_node
+from dev.broker import private_node
 from dev.consumers import PROCESSES, Consumers, ConsumersFailed, consuming
 from dev.folder import InUse, alone_in, empty
 from dev.given_broker import VARIABLE, NotForPlay, make_sure_it_is_idle
+from dev.installation import BrokerFailed
 from dev.relay import Relay, mail_catcher
 from dev.terminal import step
 

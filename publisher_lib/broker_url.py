@@ -7,10 +7,20 @@ from urllib.parse import urlsplit
 
 import pika
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectorException,
+    AMQPConnectorStackTimeout,
+)
 
-HEARTBEAT_SECONDS: Final = 20
+HEARTBEAT_SECONDS: Final = 10
+"""After 15 to 30 seconds of silence pika gives a broker up: at most twice this, and ten."""
+
 SOCKET_TIMEOUT_SECONDS: Final = 5
-STACK_TIMEOUT_SECONDS: Final = 10
+STACK_TIMEOUT_SECONDS: Final = 5
+"""Until TCP, TLS and the login stand: one broker of a list that hangs leaves time for the next."""
+
+CONNECT_ERRORS: Final = (exceptions.AMQPError, AMQPConnectorException, OSError)
+"""What pika raises where no connection can be made."""
 
 ACCEPTED: Final = (
     "a broker URL is amqp://login:password@host:5672/vhost, or amqps:// for TLS with the "
@@ -74,6 +84,8 @@ def explain(error: BaseException) -> str:
             return "the broker refused the login (wrong user or password)"
         case exceptions.ProbableAccessDeniedError():
             return "the login may not use this virtual host, or there is no such host"
+        case AMQPConnectorStackTimeout():
+            return "it accepts connections but does not answer"
         case exceptions.ConnectionClosed() | exceptions.ChannelClosed():
             return f"{cause.reply_code} {cause.reply_text}"
         case _:

@@ -7,7 +7,7 @@ from typing import Any
 import pika
 from pika import exceptions
 
-from publisher_lib.broker_url import explain, read_urls
+from publisher_lib.broker_url import CONNECT_ERRORS, explain, read_urls
 
 
 class BrokerUnavailable(Exception):
@@ -25,7 +25,7 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
     for broker in read_urls(urls, name):
         try:
             connection = pika.BlockingConnection(broker.settings)
-        except (exceptions.AMQPError, OSError) as error:
+        except CONNECT_ERRORS as error:
             failures.append(f"{broker.address}: {explain(error)}")
             continue
         try:

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from itertools import cycle
 from typing import Final, Protocol
 
@@ -99,7 +100,7 @@ class Consumer:
         """Make what is missing on the broker, at most once in a while. Thread-safe."""
         with self._declaring:
             if time.monotonic() - self._declared_seconds >= REDECLARE_SECONDS:
-                self._declare()
+                self._declare(self._urls)
 
     def close(self, timeout_seconds: float) -> bool:
         """Send the last acks, close, and let the broker requeue the rest; False: not in time."""
@@ -118,8 +119,8 @@ class Consumer:
 
     def _run(self, intake: Intake) -> None:
         pause = FIRST_PAUSE_SECONDS
-        for broker in cycle(read_urls(self._urls, "hopmail consumer")):
-            if self._serve(broker.settings, intake):
+        for url in cycle(self._urls):
+            if self._serve(url, intake):
                 pause = FIRST_PAUSE_SECONDS
             if self.mismatch is not None:
                 return
@@ -127,15 +128,23 @@ class Consumer:
                 return
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _serve(self, settings: object, intake: Intake) -> bool:
+    def _serve(self, url: str, intake: Intake) -> bool:
         """Consume over one connection until it ends; say whether it had been open."""
-        if not self._declare():
+        # On the same broker: one of a list that hangs must hold us up once only.
+        if not self._declare((url,)):
             return False
+        (broker,) = read_urls((url,), "hopmail consumer")
         with self._lock:
             if self._closing.is_set():
                 return False
             self._generation += 1
-            link = Link(settings, self._generation, self._prefetch, intake.put, self._declare)
+            link = Link(
+                broker.settings,
+                self._generation,
+                self._prefetch,
+                intake.put,
+                partial(self._declare, self._urls),
+            )
             self._link = link
             self._apply_holds()
         end = link.run()
@@ -146,10 +155,10 @@ class Consumer:
             log.warning("broker connection lost", extra={"detail": end})
         return link.was_open
 
-    def _declare(self) -> bool:
+    def _declare(self, urls: tuple[str, ...]) -> bool:
         self._declared_seconds = time.monotonic()
         try:
-            declare.apply(self._urls, self._topology)
+            declare.apply(urls, self._topology)
         except BrokerUnavailable as trouble:
             log.error("broker not ready", extra={"detail": str(trouble)})  # noqa: TRY400 - a trace adds nothing
             return False

@@ -1,4 +1,4 @@
-"""`hopmail check`: whether settings, broker, topology and relays are as they should be."""
+"""`hopmail check`: whether settings, broker, topology, relays and ledger are as they should be."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from consumer.amqp.connection import BrokerUnavailable
 from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
+from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
 from consumer.smtp.relay import Relay
 
@@ -18,7 +19,7 @@ Line = tuple[bool, str]
 
 
 def check() -> None:
-    """Verify settings, broker login, topology and relays: a line each, with the cure."""
+    """Verify settings, broker login, topology, relays and ledger, with the cure in each line."""
     settings = settings_or_exit()
     lines = [(True, "settings: read")]
     typer.echo(_show(lines[0]))
@@ -38,6 +39,8 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
     yield from _relays(settings)
     yield from _rates(settings)
+    for good, text in probe(settings.ledger, settings.state_dir):
+        yield good, f"ledger: {text}"
     yield from _metrics(settings.metrics_dir)
 
 

@@ -47,12 +47,12 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
+    relays = relays_or_exit(settings)
     ledger, hands = _ledger(settings)
     inbox = Inbox(settings.smtp_sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
     settler = Settler(consumer, publisher, settings.login)
-    relays = relays_or_exit(settings)
     worker = Worker(
         RetryPolicy(settings.retry_delays, settings.max_age),
         settings.trusted_logins,
@@ -96,6 +96,7 @@ def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
     try:
         return open_ledger(
             settings.ledger,
+            settings.state_dir,
             settings.ledger_retention,
             FIRST_SESSION_SLOT + settings.smtp_sessions,
         )

@@ -6,6 +6,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -16,6 +17,7 @@ from consumer.core.ledger import Claim, Ending, Generation, Key, State
 
 SEGMENTS: Final = ("a.journal", "b.journal")
 SEGMENT_BYTES: Final = 1024 * 1024
+CLOSED: Final = -1
 
 
 class Note(StrEnum):
@@ -23,6 +25,7 @@ class Note(StrEnum):
 
     SENDING = "sending"
     ANSWERED = "answered"
+    ENDED = "ended"
 
 
 @dataclass(slots=True)
@@ -78,6 +81,10 @@ class Journal:
             segment = self._of.pop(_mark(claim), None)
             if segment is not None:
                 segment.open -= 1
+                # Lost, it would cost a doubt where there is none, should we claim this once more.
+                with suppress(OSError):
+                    names = list(claim.held)
+                    _append(segment, [next(self._numbers), Note.ENDED, *claim.wanted.key, names])
 
     def check(self) -> None:
         """Find out whether notes can be taken."""
@@ -89,6 +96,8 @@ class Journal:
         with self._lock:
             for segment in self._segments:
                 os.close(segment.file)
+                # Its number may be another file's soon, and a late note would go there.
+                segment.file = CLOSED
 
     def _next_segment(self) -> _Segment:
         if self._active.size < SEGMENT_BYTES:
@@ -104,8 +113,8 @@ class Journal:
 def read_journal(folder: Path) -> dict[Key, dict[str, Ending]]:
     """Return how each claim that got as far as the dot ends, from a dead process's notes.
 
-    What was `sending` and got no answer is doubtful. A torn last line was not finished, so
-    neither was the dot sent. Raises OSError.
+    What was `sending` and got no answer is doubtful; what the ledger has is left out. A torn last
+    line was not finished, so neither was the dot sent. Raises OSError.
     """
     found: dict[Key, dict[str, Ending]] = {}
     notes = (note for name in SEGMENTS for note in _lines(folder / name))
@@ -127,6 +136,10 @@ def read_journal(folder: Path) -> dict[Key, dict[str, Ending]]:
                     recipient: Ending(State(state), Generation(epoch, attempt), note)
                     for recipient, (state, epoch, attempt, note) in told.items()
                 }
+            case [Note.ENDED, str(login), str(message_id), list(names)]:
+                for name in names:
+                    found.get(Key(login, message_id), {}).pop(name, None)
+                continue
             case _:
                 continue
         found.setdefault(Key(login, message_id), {}).update(endings)

@@ -10,8 +10,10 @@ import pytest
 from consumer.core.topology import topology
 from tests.cli.command import hopmail
 from tests.support.broker import LADDER, PASSWORD, VirtualHost
+from tests.support.redis_server import redis_server
 from tests.support.smtp_sink import free_port, smtp_sink
 
+DEAD_BROKER = "amqp://a:b@127.0.0.1:9"
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
 DELAYS = "1s,2s"
 
@@ -62,6 +64,81 @@ def test_check_passes_where_all_is_well(vhost: VirtualHost, tmp_path: Path) -> N
     assert "✓ topology: every exchange and queue is right" in ended.stdout
     assert f"✓ metrics: written to {tmp_path}" in ended.stdout
     assert PASSWORD not in ended.stdout
+
+
+def ledger_lines(**settings: object) -> list[str]:
+    ended = hopmail("check", amqp_url=DEAD_BROKER, smtp_url=NOWHERE, **settings)
+    assert PASSWORD not in ended.stdout
+    return [line for line in ended.stdout.splitlines() if " ledger: " in line]
+
+
+def test_check_says_what_a_ledger_file_needs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    (good,) = ledger_lines(state_dir=tmp_path / "made" / "later")
+    (bad,) = ledger_lines(ledger_url=f"sqlite://{tmp_path}/file/ledger.sqlite3")
+    (none,) = ledger_lines(ledger_url="none")
+
+    assert good == (
+        f"✓ ledger: {tmp_path}/made/later can be written; all workers of this host must share it"
+    )
+    assert bad.startswith(f"✗ ledger: {tmp_path}/file is no folder this user can write to; create")
+    assert none.startswith("✓ ledger: none: what is delivered twice is sent twice")
+
+
+def test_check_looks_whether_redis_keeps_what_it_is_told(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path, "--requirepass", PASSWORD) as server,
+        server.client(PASSWORD) as client,
+    ):
+        url = server.url.replace("//", f"//:{PASSWORD}@")
+
+        good = ledger_lines(state_dir=tmp_path, ledger_url=url)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendfsync", "everysec")
+        bad = ledger_lines(state_dir=tmp_path, ledger_url=url)
+
+    assert {line[0] for line in good} == {"✓"}
+    assert f"127.0.0.1:{server.port}/0: Redis " in good[1]
+    assert good[1].endswith(", login accepted, can be written")
+    assert [line for line in bad if line.startswith("✗")] == [
+        (
+            "✗ ledger: Redis' maxmemory-policy is allkeys-lru, so a full Redis would forget"
+            " what was sent; set `maxmemory-policy noeviction` in redis.conf"
+        ),
+        (
+            "✗ ledger: Redis' appendfsync is everysec, so a Redis that crashes would forget"
+            " its last second; set `appendfsync always` in redis.conf"
+        ),
+    ]
+
+
+def test_check_says_what_redis_does_not_tell(tmp_path: Path) -> None:
+    with redis_server(tmp_path, "--rename-command", "CONFIG", "") as server:
+        _folder, _login, *told = ledger_lines(state_dir=tmp_path, ledger_url=server.url)
+
+    assert told == [
+        "✓ ledger: Redis' maxmemory-policy is noeviction",
+        "✓ ledger: Redis' appendonly is yes",
+        (
+            "✓ ledger: Redis' appendfsync could not be verified: it does not tell; it must be"
+            " always, or a Redis that crashes would forget its last second"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("login", "said"), [("", "Authentication required"), (":wrong@", "invalid username-password")]
+)
+def test_check_says_why_redis_cannot_be_used(tmp_path: Path, login: str, said: str) -> None:
+    with redis_server(tmp_path, "--requirepass", PASSWORD) as server:
+        url = server.url.replace("//", f"//{login}")
+        told = ledger_lines(state_dir=tmp_path, ledger_url=url)
+    gone = ledger_lines(state_dir=tmp_path, ledger_url=url)
+
+    assert told[1].startswith("✗")
+    assert said in told[1]
+    assert gone[1].endswith("refused.; check HOPMAIL_LEDGER_URL and that Redis runs there")
 
 
 def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) -> None:

@@ -62,9 +62,12 @@ def test_two_copies_for_different_recipients_are_kept_apart(
     journal.sending(claim("a"), ["a"])
     journal.sending(claim("b"), ["b"])
     journal.answered(claim("a"), {"a": TAKEN})
-    journal.forget(claim("a"))
 
     assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": TAKEN, "b": DOUBT}
+
+    journal.forget(claim("a"))
+
+    assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"b": DOUBT}, "the ledger has the other"
 
 
 @pytest.mark.parametrize("cut", [2, 5, 20, 40])
@@ -158,3 +161,16 @@ def test_a_full_disk_is_told_and_leaves_no_half_note(tmp_path: Path) -> None:
     assert number in {errno.ENOSPC, errno.EFBIG}
     assert len(read_journal(tmp_path)) == noted
     assert (tmp_path / SEGMENTS[0]).read_bytes().endswith(b"\n")
+
+
+def test_once_closed_it_writes_to_nobodys_file(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    journal = Journal(folder)
+    journal.sending(claim("a"), ["a"])
+    journal.close()
+    with (tmp_path / "one").open("wb") as one, (tmp_path / "other").open("wb") as other:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            journal.answered(claim("a"), {"a": TAKEN})
+
+        assert (one.tell(), other.tell()) == (0, 0)

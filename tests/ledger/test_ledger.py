@@ -188,11 +188,11 @@ def test_an_answer_that_cannot_be_noted_is_kept_by_the_end_of_its_claim(
         ended = threading.Event()
         process.ledger.end(claim, {"a": Ending(State.ACCEPTED, FIRST)}, ended.set)
         assert not ended.wait(0.2)
+        assert list(read_journal(process.owner.folder).values()) == [
+            {"a": Ending(State.DOUBTFUL, FIRST)}
+        ], "for whoever comes after a kill"
 
     assert ended.wait(SOON_SECONDS)
-    assert list(read_journal(process.owner.folder).values()) == [
-        {"a": Ending(State.DOUBTFUL, FIRST)}
-    ], "for whoever comes after a kill"
 
 
 def test_all_that_is_old_is_pruned_a_part_at_a_time(

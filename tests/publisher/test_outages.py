@@ -15,6 +15,7 @@ from tests.publisher.proxy import proxied
 from tests.support.broker import VirtualHost
 from tests.support.certificates import authority
 from tests.support.consumer_process import wait_until
+from tests.support.hung_broker import hung
 
 SHORT = timedelta(seconds=0.7)
 NOWHERE = "amqp://webapp:secret@127.0.0.1:1/"
@@ -76,6 +77,15 @@ def test_the_next_host_is_used_when_one_is_away(vhost: VirtualHost) -> None:
     login = f"webapp-{vhost.name}"
 
     with Publisher([f"amqp://{login}:x@127.0.0.1:1/", vhost.app_url]) as publisher:
+        receipt = publisher.publish(email())
+
+    assert ids(vhost) == [receipt.message_id]
+
+
+def test_the_next_host_is_used_in_time_when_one_hangs(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+
+    with hung(vhost.app_url) as urls, Publisher(urls) as publisher:
         receipt = publisher.publish(email())
 
     assert ids(vhost) == [receipt.message_id]

@@ -22,7 +22,7 @@ def test_urls_are_read_from_a_list_or_a_text_with_commas() -> None:
 
     assert str(one) == "amqp://a@h:5672/"
     assert str(two) == "amqps://a@::1:7/mail"
-    assert (one.settings.heartbeat, two.settings.heartbeat) == (20, 5)
+    assert (one.settings.heartbeat, two.settings.heartbeat) == (10, 5)
     assert two.settings.credentials.password == "p,w"
     assert two.settings.ssl_options.context.check_hostname
     assert two.settings.client_properties["connection_name"] == "app"
