@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import requests
 from consumer.amqp import declare
 from consumer.core.topology import DEAD_QUEUE, topology
 from publisher_lib.routing import EXCHANGE, Lane
-from tests.support.consumer_process import wait_until
+from tests.support.consumer_process import state_folder, wait_until
 
 AMQP_URL: Final = "HOPMAIL_TEST_AMQP_URL"
 MANAGEMENT_URL: Final = "HOPMAIL_TEST_MANAGEMENT_URL"
@@ -121,7 +122,8 @@ class VirtualHost:
             self.broker.add_user(user, self.name, ".*", ".*", ".*")
 
     def delete(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove it with all that is in it, and what its consumers kept."""
+        shutil.rmtree(state_folder(self.url), ignore_errors=True)
         self.broker.request("DELETE", f"vhosts/{self._path}")
         for user in self._users:
             self.broker.request("DELETE", f"users/{user}")
