@@ -7,7 +7,7 @@ COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/hopmail \
     && python3 -m pip --python /opt/hopmail/bin/python install \
-        --constraint constraints.txt '.[consumer]'
+        --constraint constraints.txt '.[consumer,redis]'
 
 FROM ${PYTHON_IMAGE}
 # Numeric, so that an orchestrator can see that it is not root.

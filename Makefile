@@ -14,8 +14,8 @@ help:  ## list what there is
 	@echo "  HOPMAIL_AMQP_URL=amqp://… has demo and run use that RabbitMQ, whose queues must be idle;"
 	@echo "  without it they start a private one."
 
-setup:  ## install all that is needed: RabbitMQ and Postfix's smtp-sink (Debian's), .venv
-	@dev/setup.sh --with broker --with smtp-sink
+setup:  ## install all that is needed: RabbitMQ, Postfix's smtp-sink and Redis (Debian's), .venv
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 
 demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
 	@dev/setup.sh $(broker)
@@ -30,7 +30,7 @@ mail:  ## show the mail that the demo or `make run` caught
 	@$(python) -X utf8 -m dev.mail
 
 test:  ## run every test beside a RabbitMQ of its own; T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink
+	@dev/setup.sh --with broker --with smtp-sink --with redis
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else
@@ -39,7 +39,7 @@ else
 endif
 
 faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
-	@dev/setup.sh --with broker --with smtp-sink --with faketime
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with faketime
 	@rm -f .state/fault-results.jsonl
 	@failed=0; \
 	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
@@ -47,11 +47,11 @@ faults:  ## run every case of the fault suite (about half an hour), and write do
 	  $(python) -m tests.faults.results && exit $$failed
 
 test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
-	@dev/setup.sh --with broker --with smtp-sink --with debootstrap
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with debootstrap
 	@$(python) -m dev.brokers
 
 test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
-	@dev/setup.sh --with broker
+	@dev/setup.sh --with broker --with redis
 	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster
 
 check:  ## formatting, lint, types, layers; needs no broker

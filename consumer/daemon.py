@@ -21,8 +21,7 @@ from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
-from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Relay
+from consumer.smtp.relays import Relays
 from consumer.worker import place_of
 from publisher_lib.confirms import ConfirmedPublisher
 
@@ -64,8 +63,7 @@ class Daemon:
         consumer: Consumer,
         publisher: ConfirmedPublisher,
         settler: Settler,
-        relay: Relay,
-        breaker: Breaker,
+        relays: Relays,
         sessions: int,
         heartbeat: Callable[[], None],
     ) -> None:
@@ -77,8 +75,7 @@ class Daemon:
         self._consumer = consumer
         self._publisher = publisher
         self._settler = settler
-        self._relay = relay
-        self._breaker = breaker
+        self._relays = relays
         self._heartbeat = heartbeat
         self._stop = threading.Event()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -102,7 +99,7 @@ class Daemon:
         # supervisor's children start with these blocked; one that came meanwhile is taken now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.excepthook = self._on_thread_died
-        self._breaker.on_change(self._breaker_changed)
+        self._relays.on_change(self._breaker_changed)
         self._ledger.start(self._ledger_changed)
         self._intake.start()
         self._consumer.start(self._intake)
@@ -157,14 +154,14 @@ class Daemon:
         self._publisher.close(LEAVE_SECONDS / 3)
         in_time = self._ledger.close(LEAVE_SECONDS / 3) and in_time
         self._hands.close()
-        self._breaker.stop()
+        self._relays.stop()
         if in_time:
             log.info("stopped")
         else:
             log.warning("stopped", extra={"detail": "work was unfinished: it is delivered again"})
 
     def _breaker_changed(self) -> None:
-        if self._breaker.is_open:
+        if self._relays.is_open:
             self._consumer.hold(RELAY_HOLD)
         else:
             self._consumer.release(RELAY_HOLD)
@@ -190,17 +187,21 @@ class Daemon:
                     self._intake.release(mail)
 
     def _serve(self, session: int) -> None:
-        transactor = self._relay.transactor()
-        while self._breaker.wait_until_closed(self._stop):
+        transactor = self._relays.transactor(self._stop)
+        while self._relays.wait_until_closed(self._stop):
             mail = self._inbox.take(session, TAKE_SECONDS)
             if self._stop.is_set():
                 break
             if mail is None:
                 transactor.close_if_idle()
-            elif self._breaker.is_open:
+            elif self._relays.is_open:
                 self._inbox.put_back(mail)
             elif self._consumer.is_current(mail.delivery):
-                self._desk.handle(session, mail, transactor)
+                with transactor.turn() as has_turn:
+                    if has_turn:
+                        self._desk.handle(session, mail, transactor)
+                    else:
+                        self._inbox.put_back(mail)
             else:
                 self._intake.release(mail)
         transactor.close()

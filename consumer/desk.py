@@ -20,8 +20,7 @@ from consumer.intake import READING_SLOT, Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
-from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Transactor
+from consumer.smtp.failover import Failover
 from consumer.smtp.session import GivenBack
 from consumer.worker import Worker
 
@@ -44,7 +43,6 @@ class Desk:
         intake: Intake,
         consumer: Consumer,
         settler: Settler,
-        breaker: Breaker,
         record: Callable[[Handled], None],
     ) -> None:
         self._worker = worker
@@ -54,13 +52,12 @@ class Desk:
         self._intake = intake
         self._consumer = consumer
         self._settler = settler
-        self._breaker = breaker
         self._record = record
         self._alone = Alone()
         self._paused_for_login: set[tuple[int, int]] = set()
         self.last_dot_seconds = math.inf
 
-    def handle(self, session: int, mail: Mail, transactor: Transactor) -> None:
+    def handle(self, session: int, mail: Mail, transactor: Failover) -> None:
         """Bring a mail to its end, in session number `session`."""
         with self._alone.alone() if mail.must_be_alone else self._alone.beside_others():
             self._handle(FIRST_SESSION_SLOT + session, mail, transactor)
@@ -82,7 +79,7 @@ class Desk:
             )
         )
 
-    def _handle(self, slot: int, mail: Mail, transactor: Transactor) -> None:
+    def _handle(self, slot: int, mail: Mail, transactor: Failover) -> None:
         def before_dot(recipients: tuple[str, ...]) -> bool:
             return (
                 time.monotonic() < self.last_dot_seconds
@@ -103,7 +100,7 @@ class Desk:
         self._hands.put_down(slot)
         self._paused_for_login.discard(key)
         if handled is None:
-            self._intake.release(mail)
+            self._give_back(mail)
             return
         troubles = [
             verdict.outcome
@@ -111,9 +108,15 @@ class Desk:
             if isinstance(verdict.disposition, Pause) and isinstance(verdict.outcome, Unreachable)
         ]
         if troubles:
-            self._pause(mail, handled, troubles[0])
+            self._pause(mail, handled, troubles[0], transactor)
         else:
             self._settle(mail, handled)
+
+    def _give_back(self, mail: Mail) -> None:
+        """Let go of a mail that was surely not sent; while it is ours, it asks for a claim anew."""
+        self._intake.release(mail)
+        if self._consumer.is_current(mail.delivery):
+            self._intake.put(mail.delivery)
 
     def _settle(self, mail: Mail, handled: Handled) -> None:
         claim = mail.claim
@@ -140,11 +143,13 @@ class Desk:
             )
         )
 
-    def _pause(self, mail: Mail, handled: Handled, trouble: Unreachable) -> None:
-        """Keep the mail until the relay is back: its trouble says nothing of the message."""
+    def _pause(
+        self, mail: Mail, handled: Handled, trouble: Unreachable, transactor: Failover
+    ) -> None:
+        """Keep the mail until a relay is back: its trouble says nothing of the message."""
         self._record(handled)
         if trouble.stage is Stage.AUTH:
             # It comes again only once a probe has logged in: then it is this mail that is refused.
             self._paused_for_login.add((mail.delivery.generation, mail.delivery.tag))
-        self._breaker.open(trouble)
+        transactor.open(trouble)
         self._inbox.put_back(mail)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with faketime] [--with debootstrap]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,6 +41,7 @@ wanted_packages() {
   [[ $with != *broker* || -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || echo rabbitmq-server
   # smtp-sink is a tool of Postfix; the mail server itself is neither set up nor started.
   [[ $with != *smtp-sink* || -x /usr/sbin/smtp-sink ]] || echo postfix
+  [[ $with != *redis* || -x /usr/bin/redis-server ]] || echo redis-server
   [[ $with != *faketime* || -x /usr/bin/faketime ]] || echo faketime
   [[ $with != *debootstrap* || -x /usr/sbin/debootstrap ]] || echo debootstrap
 }
@@ -74,7 +75,7 @@ install_packages() {
   # Out of Ctrl-C's reach, as it would leave packages half installed.
   setsid apt-get "${apt_options[@]}" install "$@" || return
   # Nor do they start at the next boot.
-  for service in rabbitmq-server postfix; do
+  for service in rabbitmq-server postfix redis-server; do
     [[ " $* " != *" $service "* ]] || ! command -v systemctl || systemctl disable "$service" || true
   done
 }
@@ -112,7 +113,7 @@ environment() {
   step "installing Hopmail's Python packages (about 40 s)" \
     "cannot install the Python packages: check that pip reaches its package index" \
     .venv/bin/python -m pip install --disable-pip-version-check --no-input \
-    --constraint constraints.txt --editable '.[consumer,dev]'
+    --constraint constraints.txt --editable '.[consumer,redis,dev]'
   fingerprint >"$stamp"
 }
 
@@ -120,7 +121,7 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with faketime] [--with debootstrap]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]" ;;
   esac
 done
 

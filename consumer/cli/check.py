@@ -1,4 +1,4 @@
-"""`hopmail check`: whether settings, broker, topology and relay are as they should be."""
+"""`hopmail check`: whether settings, broker, topology, relays and ledger are as they should be."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from consumer.amqp.connection import BrokerUnavailable
 from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
+from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
 from consumer.smtp.relay import Relay
 
@@ -18,7 +19,7 @@ Line = tuple[bool, str]
 
 
 def check() -> None:
-    """Verify settings, broker login, topology and relay: a line each, with the cure."""
+    """Verify settings, broker login, topology, relays and ledger, with the cure in each line."""
     settings = settings_or_exit()
     lines = [(True, "settings: read")]
     typer.echo(_show(lines[0]))
@@ -36,7 +37,10 @@ def _show(line: Line) -> str:
 
 def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
-    yield from _relay(settings)
+    yield from _relays(settings)
+    yield from _rates(settings)
+    for good, text in probe(settings.ledger, settings.state_dir):
+        yield good, f"ledger: {text}"
     yield from _metrics(settings.metrics_dir)
 
 
@@ -68,11 +72,22 @@ def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
             yield False, f"topology: {difference}"
 
 
-def _relay(settings: Settings) -> Iterator[Line]:
-    report = Relay(settings.relay).probe()
-    for step in report.steps:
-        cure = f"; {step.cure}" if step.cure else ""
-        yield step.ok, f"relay {step.name}: {step.detail}{cure}"
+def _relays(settings: Settings) -> Iterator[Line]:
+    for url in settings.relays:
+        name = f"relay {url.place}" if len(settings.relays) > 1 else "relay"
+        for step in Relay(url).probe().steps:
+            cure = f"; {step.cure}" if step.cure else ""
+            yield step.ok, f"{name} {step.name}: {step.detail}{cure}"
+
+
+def _rates(settings: Settings) -> Iterator[Line]:
+    folder = settings.state_dir
+    if all(url.rate is None for url in settings.relays):
+        return
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        yield True, f"rates: kept in {folder}"
+    else:
+        yield False, f"rates: {folder} is no folder this user can write to; create it"
 
 
 def _metrics(directory: Path | None) -> Iterator[Line]:

@@ -8,7 +8,7 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
-from consumer.cli.start import settings_or_exit
+from consumer.cli.start import relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
@@ -23,8 +23,6 @@ from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
 from consumer.settings import Settings
-from consumer.smtp.breaker import Breaker
-from consumer.smtp.relay import Relay
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.routing import Lane
@@ -54,8 +52,7 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
     settler = Settler(consumer, publisher, settings.login)
-    relay = Relay(settings.relay)
-    breaker = Breaker(lambda: relay.probe().trouble)
+    relays = relays_or_exit(settings)
     worker = Worker(
         RetryPolicy(settings.retry_delays, settings.max_age),
         settings.trusted_logins,
@@ -67,7 +64,7 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
     if metrics is not None:
         metrics.watch(
             is_connected=lambda: consumer.is_connected,
-            is_breaker_open=lambda: breaker.is_open,
+            breakers=relays.breakers,
             is_ledger_in_trouble=lambda: ledger.is_in_trouble,
         )
     desk = Desk(
@@ -78,7 +75,6 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
         intake=intake,
         consumer=consumer,
         settler=settler,
-        breaker=breaker,
         record=_recorder(metrics),
     )
     return Daemon(
@@ -90,8 +86,7 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
         consumer=consumer,
         publisher=publisher,
         settler=settler,
-        relay=relay,
-        breaker=breaker,
+        relays=relays,
         sessions=settings.smtp_sessions,
         heartbeat=metrics.heartbeat if metrics else _nothing,
     )
@@ -101,6 +96,7 @@ def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
     try:
         return open_ledger(
             settings.ledger,
+            settings.state_dir,
             settings.ledger_retention,
             FIRST_SESSION_SLOT + settings.smtp_sessions,
         )

@@ -65,7 +65,9 @@ def _is_held(delivery: Delivery, message_id: str) -> bool:
 
 
 def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) -> None:
-    ledger, hands = open_ledger(settings.ledger, settings.ledger_retention, slots=1)
+    ledger, hands = open_ledger(
+        settings.ledger, settings.state_dir, settings.ledger_retention, slots=1
+    )
     ledger.start(lambda _is_in_trouble: None)
     try:
         for delivery in held:

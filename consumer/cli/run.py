@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from consumer.cli.start import settings_or_exit
+from consumer.cli.start import relays_or_exit, settings_or_exit
 from consumer.ops.metrics import sweep
 from consumer.settings import Settings
 
@@ -23,6 +23,8 @@ def run() -> None:
     Exits 0 after a stop, 78 where the settings are wrong, 1 when no process could be kept up.
     """
     settings = settings_or_exit()
+    # Here too: supervisor would start processes that end with this again and again.
+    relays_or_exit(settings)
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]

@@ -1,9 +1,10 @@
-"""What every command begins with: the settings, or what is wrong with them."""
+"""What commands begin with: settings and relays, or what is wrong with them."""
 
 import typer
 
 from consumer.core.exit_code import ExitCode
 from consumer.settings import Settings, SettingsError, load_settings
+from consumer.smtp.relays import Relays
 
 
 def settings_or_exit() -> Settings:
@@ -13,4 +14,17 @@ def settings_or_exit() -> Settings:
     except SettingsError as error:
         for line in error.lines:
             typer.echo(f"✗ {line}", err=True)
+        raise typer.Exit(ExitCode.CONFIG) from None
+
+
+def relays_or_exit(settings: Settings) -> Relays:
+    """Return the relays; say why and exit with 78 where the rate of one could not be kept."""
+    try:
+        return Relays(settings.relays, settings.state_dir)
+    except OSError as error:
+        typer.echo(
+            f"✗ HOPMAIL_STATE_DIR: a relay's rate cannot be kept in {settings.state_dir}:"
+            f" {error.strerror}; create the folder and let this user write to it",
+            err=True,
+        )
         raise typer.Exit(ExitCode.CONFIG) from None

@@ -21,6 +21,7 @@ from consumer.core.outcome import (
     Undecodable,
     Unreachable,
 )
+from consumer.core.retry_after import retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class RetryPolicy:
     def step_towards(self, remaining: timedelta) -> timedelta:
         """Return the longest delay within `remaining`, or the shortest of all."""
         return max((delay for delay in self.delays if delay <= remaining), default=self.delays[0])
+
+    def step_after(self, attempt: int, least: timedelta) -> timedelta:
+        """Return the delay that follows an attempt, or the first of at least `least`.
+
+        The longest of all where none is: a relay that asks for more is asked once too early.
+        """
+        steps = self.delays[attempt - 1 :]
+        return next((delay for delay in steps if delay >= least), steps[-1])
 
 
 def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
@@ -80,17 +89,23 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
             return DeadLetter(Reason.IN_DOUBT)
         case InDoubt():
             return _try_again(attempt, age, policy, give_up=Reason.IN_DOUBT)
-        case Refused() | Unreachable():
-            return _try_again(attempt, age, policy, give_up=Reason.ATTEMPTS_EXHAUSTED)
+        case Refused(reply=reply) | Unreachable(reply=reply):
+            least, give_up = retry_after(reply), Reason.ATTEMPTS_EXHAUSTED
+            return _try_again(attempt, age, policy, give_up=give_up, least=least)
         case _:
             assert_never(outcome)
 
 
 def _try_again(
-    attempt: int, age: timedelta, policy: RetryPolicy, *, give_up: Reason
+    attempt: int,
+    age: timedelta,
+    policy: RetryPolicy,
+    *,
+    give_up: Reason,
+    least: timedelta = timedelta(),
 ) -> Retry | DeadLetter:
     if attempt > len(policy.delays):
         return DeadLetter(give_up)
     if age > policy.max_age:
         return DeadLetter(Reason.IN_DOUBT if give_up is Reason.IN_DOUBT else Reason.TOO_OLD)
-    return Retry(policy.delays[attempt - 1], attempt + 1)
+    return Retry(policy.step_after(attempt, least), attempt + 1)

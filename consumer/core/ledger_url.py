@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from consumer.core.redis_url import RedisURL
 from consumer.core.url import split_url
 
 EXPECTED: Final = (
@@ -26,20 +27,19 @@ class LedgerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LedgerURL:
-    """A ledger: a SQLite file at `path`, a Redis at `url` (which holds its password), or none.
+    """A ledger: a SQLite file at `path`, a Redis, or none.
 
     `durable`: each commit waits for the disk, so that a loss of power loses none.
     """
 
     kind: LedgerKind
     path: PurePosixPath = NO_PATH
-    url: str = ""
+    redis: RedisURL | None = None
     durable: bool = False
 
     def __str__(self) -> str:
-        if self.kind is LedgerKind.REDIS:
-            split = split_url(self.url, {"redis", "rediss"}, EXPECTED)
-            return f"{split.scheme}://{split.hostname}:{split.port or 6379}{split.path}"
+        if self.redis is not None:
+            return str(self.redis)
         return f"sqlite://{self.path}" if self.kind is LedgerKind.SQLITE else "none"
 
     def __repr__(self) -> str:
@@ -52,9 +52,7 @@ class LedgerURL:
             return cls(LedgerKind.NONE)
         split = split_url(text, {"sqlite", "redis", "rediss"}, EXPECTED)
         if split.scheme != LedgerKind.SQLITE:
-            if not split.hostname:
-                raise ValueError(f"names no host; {EXPECTED}")
-            return cls(LedgerKind.REDIS, url=text)
+            return cls(LedgerKind.REDIS, redis=RedisURL.parse(text))
         path = PurePosixPath("/") / unquote(split.path).lstrip("/")
         if split.netloc or path == PurePosixPath("/"):
             raise ValueError(f"must name a file by its whole path, after sqlite://; {EXPECTED}")

@@ -6,15 +6,18 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from consumer.core.ledger import Claim, Ending, Generation, Key, State
 
 SEGMENTS: Final = ("a.journal", "b.journal")
 SEGMENT_BYTES: Final = 1024 * 1024
+CLOSED: Final = -1
 
 
 class Note(StrEnum):
@@ -22,6 +25,7 @@ class Note(StrEnum):
 
     SENDING = "sending"
     ANSWERED = "answered"
+    ENDED = "ended"
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._segments = [_Segment(_open(folder / name)) for name in SEGMENTS]
         self._active = self._segments[0]
+        self._numbers = count()
         self._of: dict[tuple[Key, str], _Segment] = {}
         self._lock = threading.Lock()
 
@@ -51,7 +56,9 @@ class Journal:
         mark = _mark(claim)
         with self._lock:
             segment = self._of.get(mark) or self._next_segment()
-            _append(segment, [Note.SENDING, *key, *generation, list(recipients)])
+            _append(
+                segment, [next(self._numbers), Note.SENDING, *key, *generation, list(recipients)]
+            )
             if mark not in self._of:
                 self._of[mark] = segment
                 segment.open += 1
@@ -66,7 +73,7 @@ class Journal:
         with self._lock:
             segment = self._of.get(_mark(claim))
             if segment is not None:
-                _append(segment, [Note.ANSWERED, *claim.wanted.key, told])
+                _append(segment, [next(self._numbers), Note.ANSWERED, *claim.wanted.key, told])
 
     def forget(self, claim: Claim) -> None:
         """The ledger has its end: its notes are needed no more."""
@@ -74,17 +81,23 @@ class Journal:
             segment = self._of.pop(_mark(claim), None)
             if segment is not None:
                 segment.open -= 1
+                # Lost, it would cost a doubt where there is none, should we claim this once more.
+                with suppress(OSError):
+                    names = list(claim.held)
+                    _append(segment, [next(self._numbers), Note.ENDED, *claim.wanted.key, names])
 
     def check(self) -> None:
         """Find out whether notes can be taken."""
         with self._lock:
-            _append(self._active, [])
+            _append(self._active, [next(self._numbers)])
 
     def close(self) -> None:
         """Close the files; what is in them stays."""
         with self._lock:
             for segment in self._segments:
                 os.close(segment.file)
+                # Its number may be another file's soon, and a late note would go there.
+                segment.file = CLOSED
 
     def _next_segment(self) -> _Segment:
         if self._active.size < SEGMENT_BYTES:
@@ -100,31 +113,36 @@ class Journal:
 def read_journal(folder: Path) -> dict[Key, dict[str, Ending]]:
     """Return how each claim that got as far as the dot ends, from a dead process's notes.
 
-    What was `sending` and got no answer is doubtful. A torn last line was not finished, so
-    neither was the dot sent. Raises OSError.
+    What was `sending` and got no answer is doubtful; what the ledger has is left out. A torn last
+    line was not finished, so neither was the dot sent. Raises OSError.
     """
     found: dict[Key, dict[str, Ending]] = {}
-    for name in SEGMENTS:
-        for line in _lines(folder / name):
-            match line:
-                case [
-                    Note.SENDING,
-                    str(login),
-                    str(message_id),
-                    int(epoch),
-                    int(attempt),
-                    list(names),
-                ]:
-                    doubt = Ending(State.DOUBTFUL, Generation(epoch, attempt))
-                    endings = dict.fromkeys(names, doubt)
-                case [Note.ANSWERED, str(login), str(message_id), dict(told)]:
-                    endings = {
-                        recipient: Ending(State(state), Generation(epoch, attempt), note)
-                        for recipient, (state, epoch, attempt, note) in told.items()
-                    }
-                case _:
-                    continue
-            found.setdefault(Key(login, message_id), {}).update(endings)
+    notes = (note for name in SEGMENTS for note in _lines(folder / name))
+    # Either segment may hold the later word on a recipient.
+    for _number, *note in sorted(notes, key=lambda note: note[0]):
+        match note:
+            case [
+                Note.SENDING,
+                str(login),
+                str(message_id),
+                int(epoch),
+                int(attempt),
+                list(names),
+            ]:
+                doubt = Ending(State.DOUBTFUL, Generation(epoch, attempt))
+                endings = dict.fromkeys(names, doubt)
+            case [Note.ANSWERED, str(login), str(message_id), dict(told)]:
+                endings = {
+                    recipient: Ending(State(state), Generation(epoch, attempt), note)
+                    for recipient, (state, epoch, attempt, note) in told.items()
+                }
+            case [Note.ENDED, str(login), str(message_id), list(names)]:
+                for name in names:
+                    found.get(Key(login, message_id), {}).pop(name, None)
+                continue
+            case _:
+                continue
+        found.setdefault(Key(login, message_id), {}).update(endings)
     return found
 
 
@@ -149,7 +167,7 @@ def _append(segment: _Segment, note: list[object]) -> None:
         raise OSError(errno.ENOSPC, "the journal's disk is full")
 
 
-def _lines(path: Path) -> Iterable[object]:
+def _lines(path: Path) -> Iterable[list[Any]]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:

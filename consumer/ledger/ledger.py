@@ -195,8 +195,9 @@ class Ledger:
             self._store.settle_dead()
             self._settle_seconds = now + SETTLE_SECONDS
         if now >= self._prune_seconds:
-            self._store.prune(self._retention)
-            self._prune_seconds = now + PRUNE_SECONDS
+            pruned = self._store.prune(self._retention)
+            # A part at a time, so that claims need not wait long.
+            self._prune_seconds = now + (AGAIN_SECONDS if pruned else PRUNE_SECONDS)
 
     def _enter(self, trouble: str) -> None:
         if self._trouble:

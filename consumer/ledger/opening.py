@@ -2,14 +2,18 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
+from consumer.core.redis_url import RedisURL
 from consumer.ledger.journal import Journal
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.owner import Owner
 from consumer.ledger.sqlite import SqliteStore, folders_of
+
+REDIS_OWNERS: Final = "redis.owners"
+"""In the state folder: where the processes of a host that share a Redis keep their folders."""
 
 
 class Hands(Protocol):
@@ -43,11 +47,19 @@ class LedgerUnusable(Exception):
 
 
 def open_ledger(
-    url: LedgerURL, retention: timedelta, slots: int
+    url: LedgerURL, state_dir: Path, retention: timedelta, slots: int
 ) -> tuple[Ledger | NoLedger, Hands]:
     """Return the ledger, and this process's hands with so many slots. Raises LedgerUnusable."""
-    if url.kind is LedgerKind.NONE:
-        return NoLedger(), EmptyHands()
+    match url.kind:
+        case LedgerKind.SQLITE:
+            return _sqlite(url, retention, slots)
+        case LedgerKind.REDIS if url.redis is not None:
+            return _redis(url.redis, state_dir, retention, slots)
+        case _:
+            return NoLedger(), EmptyHands()
+
+
+def _sqlite(url: LedgerURL, retention: timedelta, slots: int) -> tuple[Ledger, Owner]:
     path = Path(url.path)
     try:
         owner = Owner(folders_of(path), slots)
@@ -58,3 +70,29 @@ def open_ledger(
             " create it for this user, or name another file"
         ) from error
     return Ledger(SqliteStore(path, owner.name, durable=url.durable), journal, retention), owner
+
+
+def _redis(
+    url: RedisURL, state_dir: Path, retention: timedelta, slots: int
+) -> tuple[Ledger, Owner]:
+    try:
+        # Only now: the library is an extra, and takes its time to load.
+        from consumer.ledger.redis import RedisStore  # noqa: PLC0415 - the reason above
+        from consumer.ledger.redis_entry import Tickets  # noqa: PLC0415 - the reason above
+        from consumer.ledger.redis_notes import RedisNotes  # noqa: PLC0415 - the reason above
+        from consumer.ledger.redis_server import Server  # noqa: PLC0415 - the reason above
+    except ModuleNotFoundError as error:
+        raise LedgerUnusable(
+            "HOPMAIL_LEDGER_URL: a ledger on Redis needs the extra: pip install hopmail[redis]"
+        ) from error
+    folders = state_dir / REDIS_OWNERS
+    try:
+        owner = Owner(folders, slots)
+    except OSError as error:
+        raise LedgerUnusable(
+            f"HOPMAIL_STATE_DIR: {state_dir} cannot be written by this user ({error.strerror});"
+            " create it for this user, or name another folder"
+        ) from error
+    server, tickets = Server(url, owner.name, retention), Tickets(owner.name)
+    store = RedisStore(server, tickets, folders)
+    return Ledger(store, RedisNotes(server, tickets), retention), owner

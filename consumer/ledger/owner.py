@@ -66,7 +66,11 @@ def dead(folder: Path) -> Iterator[bool]:
 
 def in_hands(folder: Path) -> tuple[bytes, ...]:
     """Return the fingerprints of what a process had in hands when it ended. Raises OSError."""
-    content = (folder / HANDS).read_bytes()
+    try:
+        content = (folder / HANDS).read_bytes()
+    except FileNotFoundError:
+        # Whoever settled it was interrupted amid removing it.
+        return ()
     slots = (content[at : at + FINGERPRINT_BYTES] for at in range(0, len(content), 16))
     return tuple(slot for slot in slots if slot != EMPTY)
 

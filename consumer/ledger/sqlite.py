@@ -100,13 +100,16 @@ class SqliteStore:
     def settle_dead(self) -> int:
         """Settle what ended processes left behind; return how many there were."""
         settled = 0
-        for folder in sorted(self._folders.glob("[!.]*")):
-            with owner.dead(folder) as is_dead:
-                if is_dead:
-                    with _transaction(self._connected()) as db:
-                        self._fold(db, folder)
-                    owner.remove(folder)
-                    settled += 1
+        try:
+            for folder in sorted(self._folders.glob("[!.]*")):
+                with owner.dead(folder) as is_dead:
+                    if is_dead:
+                        with _transaction(self._connected()) as db:
+                            self._fold(db, folder)
+                        owner.remove(folder)
+                        settled += 1
+        except OSError as error:
+            raise LedgerTrouble(str(error)) from error
         return settled
 
     def prune(self, retention: timedelta) -> int:

@@ -5,7 +5,7 @@ import platform
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -56,20 +56,27 @@ class Metrics:
         self,
         *,
         is_connected: Callable[[], bool],
-        is_breaker_open: Callable[[], bool],
+        breakers: Mapping[str, Callable[[], bool]],
         is_ledger_in_trouble: Callable[[], bool],
     ) -> None:
-        """Have the state of broker, relay and ledger read at each write."""
-        for name, meaning, read in (
-            ("hopmail_broker_connected", "1 while deliveries can come in.", is_connected),
-            ("hopmail_breaker_open", "1 while the relay is in trouble.", is_breaker_open),
-            (
-                "hopmail_ledger_in_trouble",
-                "1 while the ledger cannot be written: nothing is consumed.",
-                is_ledger_in_trouble,
-            ),
-        ):
-            Gauge(name, meaning, registry=self._registry).set_function(read)
+        """Have the state of broker, relays (by name) and ledger read at each write."""
+        registry = self._registry
+        Gauge(
+            "hopmail_broker_connected", "1 while deliveries can come in.", registry=registry
+        ).set_function(is_connected)
+        Gauge(
+            "hopmail_ledger_in_trouble",
+            "1 while the ledger cannot be written: nothing is consumed.",
+            registry=registry,
+        ).set_function(is_ledger_in_trouble)
+        opened = Gauge(
+            "hopmail_breaker_open",
+            "1 while the relay is in trouble.",
+            ("relay",),
+            registry=registry,
+        )
+        for relay, is_open in breakers.items():
+            opened.labels(relay).set_function(is_open)
 
     def start(self) -> None:
         """Write the file now, and from now on."""

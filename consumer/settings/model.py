@@ -26,7 +26,7 @@ from consumer.settings.read import (
     read_folder,
     read_ladder,
     read_logins,
-    read_relay,
+    read_relays,
     read_state_folder,
     reads,
     whole_number,
@@ -94,9 +94,10 @@ class Settings(BaseSettings):
         "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
         " several nodes of a cluster comma-separated",
     )
-    relay: Annotated[RelayURL, reads(read_relay)] = _setting(
+    relays: Annotated[tuple[RelayURL, ...], reads(read_relays)] = _setting(
         "SMTP_URL",
-        "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`",
+        "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`;"
+        " several comma-separated, the preferred one first",
     )
     retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
         "RETRY_DELAYS",

@@ -12,12 +12,11 @@ from pydantic import PlainValidator
 
 from consumer.core.durations import format_duration, parse_duration
 from consumer.core.relay_url import RelayURL
+from consumer.settings.mask import SEPARATOR
 
 MAX_STEPS: Final = 16
 LONGEST_STEP: Final = timedelta(days=7)
 """Of the ladder; each step is a queue per lane, and mail a week late helps nobody."""
-
-NEXT_RELAY: Final = re.compile(r",\s*smtps?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,27 @@ def reads(read: Callable[[str], object]) -> Any:
     return PlainValidator(validate)
 
 
-def read_relay(text: str) -> RelayURL:
-    """Read the relay's URL."""
-    if NEXT_RELAY.search(text):
-        raise ValueError("must be one URL; this version sends through one relay")
-    return RelayURL.parse(text)
+def read_relays(text: str) -> tuple[RelayURL, ...]:
+    """Read one or several relays' URLs, comma-separated, the preferred one first.
+
+    Only a comma before a scheme parts two; others may stand in a password, as %2C best of all.
+    """
+    urls = SEPARATOR.split(text.strip())
+    if len(urls) == 1:
+        return (RelayURL.parse(text),)
+    relays = tuple(_read_relay(number, url) for number, url in enumerate(urls, 1))
+    places = [relay.place for relay in relays]
+    for place in places:
+        if places.count(place) > 1:
+            raise ValueError(f"{place} is named twice; each relay must have its own host or port")
+    return relays
+
+
+def _read_relay(number: int, url: str) -> RelayURL:
+    try:
+        return RelayURL.parse(url)
+    except ValueError as error:
+        raise ValueError(f"relay {number}: {error}") from None
 
 
 def read_ladder(text: str) -> tuple[timedelta, ...]:

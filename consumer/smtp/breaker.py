@@ -25,16 +25,19 @@ class Breaker:
     breaker is open, after pauses that double from `first_pause_seconds` to
     `longest_pause_seconds`. Trouble soon after closing resumes the pauses where they were: a
     relay that lets everybody in and then refuses all mail is not asked every second.
+    `relay` is its name in the log.
     """
 
     def __init__(
         self,
         probe: Callable[[], Unreachable | None],
+        relay: str,
         *,
         first_pause_seconds: float = 1.0,
         longest_pause_seconds: float = 60.0,
     ) -> None:
         self._probe = probe
+        self._relay = relay
         self._first = first_pause_seconds
         self._longest = longest_pause_seconds
         self._pause = first_pause_seconds
@@ -68,7 +71,7 @@ class Breaker:
             )
             self._thread.start()
             self._closed.clear()
-            _warn("relay in trouble", trouble)
+            self._warn("relay in trouble", trouble)
             self._changed()
 
     def wait_until_closed(self, stop: threading.Event) -> bool:
@@ -93,8 +96,12 @@ class Breaker:
                 self._close()
                 return
             if _kind(found) != _kind(trouble):
-                _warn("relay in other trouble", found)
+                self._warn("relay in other trouble", found)
             trouble = found
+
+    def _warn(self, event: str, trouble: Unreachable) -> None:
+        fields = {"relay": self._relay, "stage": trouble.stage.name, "detail": trouble.detail}
+        log.warning(event, extra=fields)
 
     def _next_pause(self) -> float:
         pause, self._pause = self._pause, min(2 * self._pause, self._longest)
@@ -114,7 +121,8 @@ class Breaker:
                 return
             seconds = time.monotonic() - self._changed_seconds
             self._closed.set()
-            log.info("relay is back", extra={"after_seconds": round(seconds, 1)})
+            fields = {"relay": self._relay, "after_seconds": round(seconds, 1)}
+            log.info("relay is back", extra=fields)
             self._changed()
 
     def _changed(self) -> None:
@@ -125,7 +133,3 @@ class Breaker:
 
 def _kind(trouble: Unreachable) -> tuple[Stage, int | str]:
     return trouble.stage, trouble.reply.code if trouble.reply else trouble.detail
-
-
-def _warn(event: str, trouble: Unreachable) -> None:
-    log.warning(event, extra={"stage": trouble.stage.name, "detail": trouble.detail})

@@ -6,7 +6,8 @@ import ssl
 from typing import Final
 
 from consumer.core.outcome import Stage, Unreachable
-from consumer.core.relay_url import TLS, RelayURL
+from consumer.core.relay_options import TLS
+from consumer.core.relay_url import RelayURL
 from consumer.smtp.opening import NotOffered, UnreadableCA
 
 EXPIRED: Final = 10

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from consumer.core.outcome import Stage, Unreachable
-from consumer.core.relay_url import TLS, RelayURL
+from consumer.core.relay_options import TLS
+from consumer.core.relay_url import RelayURL
 from consumer.smtp.commands import Extensions
 from consumer.smtp.outcome_of import trouble_of
 from consumer.smtp.session import Session

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from consumer.core.outcome import Stage, Unreachable
-from consumer.core.relay_url import TLS, RelayURL
+from consumer.core.relay_options import TLS
+from consumer.core.relay_url import RelayURL
 from consumer.smtp.cure import cure_of
 from consumer.smtp.opening import NotOpened
 from consumer.smtp.outcome_of import trouble_of

@@ -9,8 +9,7 @@ from typing import Final
 
 from consumer.core.answer import Answer, answer_for_all
 from consumer.core.envelope import Envelope
-from consumer.core.relay_url import RelayURL
-from consumer.smtp.commands import Lacking
+from consumer.core.relay_url import MESSAGES_PER_SESSION, RelayURL
 from consumer.smtp.opening import NotOpened, open_session, tls_context
 from consumer.smtp.probe import Report, probe
 from consumer.smtp.session import BeforeDot, OutOfStep, Session, StaleSession
@@ -33,7 +32,7 @@ class Limits:
 
     age_seconds: float = 600.0
     idle_seconds: float = 20.0
-    transactions: int = 1000
+    transactions: int = MESSAGES_PER_SESSION
     unchecked_seconds: float = 1.0
     """Idle for longer, a session is looked at before it is used again."""
 
@@ -43,7 +42,7 @@ class Relay:
 
     def __init__(self, url: RelayURL, limits: Limits | None = None) -> None:
         self.url = url
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(transactions=url.messages_per_session)
         self._lock = threading.Lock()
         self._pipelining = True
         self._context: ssl.SSLContext | None = None
@@ -95,8 +94,8 @@ class Transactor:
         """Hand one mail to the relay and return what became of each recipient.
 
         `content` is RFC 5322 with CRLF line ends. `before_dot` is asked just before the write
-        that holds the final dot, with the recipients it is for; where it says no, raises GivenBack:
-        surely not sent.
+        that holds the final dot, with the recipients it is for; where it says no, raises GivenBack.
+        Raises Lacking where the relay cannot take such a mail. Surely not sent, both times.
         """
         patience = min(LONGEST_BEFORE_DOT_SECONDS, self._relay.url.data_timeout_seconds)
         deadline = time.monotonic() + patience
@@ -105,8 +104,6 @@ class Transactor:
                 return self._ready(deadline).transact(envelope, content, before_dot)
             except NotOpened as failure:
                 return answer_for_all(envelope.recipients, failure.trouble)
-            except Lacking as lacking:
-                return answer_for_all(envelope.recipients, lacking.refused)
             except StaleSession:
                 # The next session is fresh, and a fresh one is never stale.
                 continue
@@ -126,6 +123,12 @@ class Transactor:
         session, self._session = self._session, None
         if session is not None:
             session.leave()
+
+    def drop(self) -> None:
+        """Close the connection without a word, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _ready(self, deadline: float) -> Session:
         """Return the kept session where it still serves, else a fresh one. Raises NotOpened."""

@@ -78,6 +78,27 @@ def test_with_nothing_to_follow_the_delivery_is_acked(vhost: VirtualHost) -> Non
     assert vhost.queue_depth(QUEUE) == 0
 
 
+@pytest.mark.parametrize("followups", [(), (DEAD,)])
+def test_what_was_not_kept_is_not_acked(
+    vhost: VirtualHost, followups: tuple[Followup, ...]
+) -> None:
+    asked: list[Callable[[], None]] = []
+    with settling(vhost) as running:
+        vhost.publish_raw(b"1")
+        delivery = running.take()
+        running.settler.settle(
+            Settlement(
+                delivery, followups, asked.append, running.settled.set, running.abandoned.set
+            )
+        )
+        wait_until(lambda: asked, SOON_SECONDS, "the commit")
+        assert vhost.queue_depth(DEAD_QUEUE) == len(followups)
+        assert not running.settler.wait_idle(0.3)
+        assert not running.settled.is_set()
+
+    vhost.wait_for_depth(QUEUE, 1)
+
+
 def test_every_followup_is_on_the_broker_before_the_ack(vhost: VirtualHost) -> None:
     with settling(vhost) as running:
         vhost.publish_raw(b"1", message_id="m-1", app_id="shop", timestamp=1_795_521_600)
@@ -166,6 +187,8 @@ def test_what_the_broker_took_back_is_left_to_it(vhost: VirtualHost) -> None:
         wait_until(lambda: not running.consumer.is_current(delivery), what="the loss")
 
         assert running.settler.wait_idle(SOON_SECONDS), "nobody tries for ever"
+        assert running.abandoned.is_set()
+        assert not running.committed.is_set()
         assert not running.settled.is_set()
     vhost.wait_for_depth(QUEUE, 1)
 

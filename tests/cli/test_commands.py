@@ -10,8 +10,10 @@ import pytest
 from consumer.core.topology import topology
 from tests.cli.command import hopmail
 from tests.support.broker import LADDER, PASSWORD, VirtualHost
+from tests.support.redis_server import redis_server
 from tests.support.smtp_sink import free_port, smtp_sink
 
+DEAD_BROKER = "amqp://a:b@127.0.0.1:9"
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
 DELAYS = "1s,2s"
 
@@ -64,6 +66,81 @@ def test_check_passes_where_all_is_well(vhost: VirtualHost, tmp_path: Path) -> N
     assert PASSWORD not in ended.stdout
 
 
+def ledger_lines(**settings: object) -> list[str]:
+    ended = hopmail("check", amqp_url=DEAD_BROKER, smtp_url=NOWHERE, **settings)
+    assert PASSWORD not in ended.stdout
+    return [line for line in ended.stdout.splitlines() if " ledger: " in line]
+
+
+def test_check_says_what_a_ledger_file_needs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    (good,) = ledger_lines(state_dir=tmp_path / "made" / "later")
+    (bad,) = ledger_lines(ledger_url=f"sqlite://{tmp_path}/file/ledger.sqlite3")
+    (none,) = ledger_lines(ledger_url="none")
+
+    assert good == (
+        f"✓ ledger: {tmp_path}/made/later can be written; all workers of this host must share it"
+    )
+    assert bad.startswith(f"✗ ledger: {tmp_path}/file is no folder this user can write to; create")
+    assert none.startswith("✓ ledger: none: what is delivered twice is sent twice")
+
+
+def test_check_looks_whether_redis_keeps_what_it_is_told(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path, "--requirepass", PASSWORD) as server,
+        server.client(PASSWORD) as client,
+    ):
+        url = server.url.replace("//", f"//:{PASSWORD}@")
+
+        good = ledger_lines(state_dir=tmp_path, ledger_url=url)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendfsync", "everysec")
+        bad = ledger_lines(state_dir=tmp_path, ledger_url=url)
+
+    assert {line[0] for line in good} == {"✓"}
+    assert f"127.0.0.1:{server.port}/0: Redis " in good[1]
+    assert good[1].endswith(", login accepted, can be written")
+    assert [line for line in bad if line.startswith("✗")] == [
+        (
+            "✗ ledger: Redis' maxmemory-policy is allkeys-lru, so a full Redis would forget"
+            " what was sent; set `maxmemory-policy noeviction` in redis.conf"
+        ),
+        (
+            "✗ ledger: Redis' appendfsync is everysec, so a Redis that crashes would forget"
+            " its last second; set `appendfsync always` in redis.conf"
+        ),
+    ]
+
+
+def test_check_says_what_redis_does_not_tell(tmp_path: Path) -> None:
+    with redis_server(tmp_path, "--rename-command", "CONFIG", "") as server:
+        _folder, _login, *told = ledger_lines(state_dir=tmp_path, ledger_url=server.url)
+
+    assert told == [
+        "✓ ledger: Redis' maxmemory-policy is noeviction",
+        "✓ ledger: Redis' appendonly is yes",
+        (
+            "✓ ledger: Redis' appendfsync could not be verified: it does not tell; it must be"
+            " always, or a Redis that crashes would forget its last second"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("login", "said"), [("", "Authentication required"), (":wrong@", "invalid username-password")]
+)
+def test_check_says_why_redis_cannot_be_used(tmp_path: Path, login: str, said: str) -> None:
+    with redis_server(tmp_path, "--requirepass", PASSWORD) as server:
+        url = server.url.replace("//", f"//{login}")
+        told = ledger_lines(state_dir=tmp_path, ledger_url=url)
+    gone = ledger_lines(state_dir=tmp_path, ledger_url=url)
+
+    assert told[1].startswith("✗")
+    assert said in told[1]
+    assert gone[1].endswith("refused.; check HOPMAIL_LEDGER_URL and that Redis runs there")
+
+
 def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) -> None:
     ended = hopmail(
         "check",
@@ -79,6 +156,58 @@ def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) 
     assert "more missing; run `hopmail topology apply`" in nothing
     assert [line for line in wrong if line.startswith("✗ relay connect: 127.0.0.1:9")]
     assert wrong[-1].startswith(f"✗ metrics: {tmp_path}/none is no folder")
+
+
+def test_check_probes_every_relay_and_names_it(vhost: VirtualHost, tmp_path: Path) -> None:
+    vhost.declare_topology()
+
+    with smtp_sink(tmp_path / "sink") as sink:
+        ended = hopmail(
+            "check",
+            amqp_url=vhost.url,
+            smtp_url=f"{NOWHERE},{sink.url}",
+            retry_delays=DELAYS,
+        )
+
+    relays = [line for line in ended.stdout.splitlines() if " relay " in line]
+    place = sink.url.removeprefix("smtp://").partition("?")[0]
+    assert ended.returncode == 1
+    assert relays[0].startswith("✗ relay 127.0.0.1:9 connect: ")
+    assert relays[1] == f"✓ relay {place} connect: {place}"
+    assert {line.split()[2] for line in relays[1:]} == {place}
+    assert {line[0] for line in relays[1:]} == {"✓"}
+
+
+def test_check_looks_where_rates_are_kept(tmp_path: Path) -> None:
+    def said(folder: Path) -> str:
+        ended = hopmail(
+            "check",
+            amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
+            smtp_url=f"{NOWHERE}&rate=1",
+            state_dir=folder,
+        )
+        (line,) = [line for line in ended.stdout.splitlines() if "rates:" in line]
+        return line
+
+    assert said(tmp_path) == f"✓ rates: kept in {tmp_path}"
+    assert said(tmp_path / "none").startswith(f"✗ rates: {tmp_path}/none is no folder")
+
+
+@pytest.mark.parametrize("command", ["consume", "run"])
+def test_a_rate_that_cannot_be_kept_is_told(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = hopmail(
+        command,
+        amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
+        smtp_url=f"{NOWHERE}&rate=1",
+        state_dir=tmp_path / "file" / "state",
+    )
+
+    (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "rate" in line]
+    assert ended.returncode == 78
+    assert line.startswith("✗ HOPMAIL_STATE_DIR: a relay's rate cannot be kept in ")
+    assert line.endswith("Not a directory; create the folder and let this user write to it")
 
 
 @pytest.mark.parametrize(

@@ -27,20 +27,8 @@ PLAIN: Final[dict[str, Any]] = {
 ATTACHMENT: Final = {"filename": "a.txt", "content_type": "text/plain", "content": "QQ=="}
 
 BREAKS: Final = (
-    *(
-        "\r\n",
-        "\n",
-        "\r",
-        "\n ",
-        "\r\n\t",
-        "\r\n\r\n",
-        "\n\n",
-        "\0",
-        "\x0b",
-        "\x0c",
-        "\x1b",
-        "\x1c",
-    ),
+    *("\r\n", "\n", "\r", "\n ", "\r\n\t", "\r\n\r\n", "\n\n"),
+    *("\r\n.\r\n", "\n.\n", "\r.\r", "\0", "\x0b", "\x0c", "\x1b", "\x1c"),
     *("\x7f", "\x85", "\u2028", "\u2029"),
 )
 """What ends a line, a header or a string somewhere; the last three are line ends in Unicode."""

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
+from consumer.core.redis_url import RedisURL
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_a_redis_is_shown_without_its_password() -> None:
     found = LedgerURL.parse("rediss://user:secret@cache.example/2")
 
     assert found.kind is LedgerKind.REDIS
-    assert found.url == "rediss://user:secret@cache.example/2"
+    assert found.redis == RedisURL.parse("rediss://user:secret@cache.example/2")
     assert str(found) == "rediss://cache.example:6379/2"
     assert "secret" not in repr(found)
 

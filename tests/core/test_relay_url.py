@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.relay_url import OPTIONS, TLS, RelayURL
+from consumer.core.relay_options import OPTIONS, TLS
+from consumer.core.relay_url import RelayURL
 
 SECRET = "s3cr3t"
 
@@ -42,6 +43,15 @@ SECRET = "s3cr3t"
                 "helo": None,
             },
         ),
+        ("smtp://x", {"sessions": None, "messages_per_session": 1000, "rate": None}),
+        (
+            "smtp://x?sessions=2&messages_per_session=50",
+            {"sessions": 2, "messages_per_session": 50},
+        ),
+        ("smtp://x?rate=14", {"rate": 14.0}),
+        ("smtp://x?rate=0.5", {"rate": 0.5}),
+        ("smtp://X:2525", {"place": "x:2525"}),
+        ("smtps://u:p@[2001:DB8::1]", {"place": "[2001:db8::1]:465"}),
         ("smtp://x?timeout=0.3", {"timeout_seconds": 0.3, "data_timeout_seconds": 1.5}),
         ("smtp://x?timeout=200", {"timeout_seconds": 200.0, "data_timeout_seconds": 600.0}),
         ("smtp://x?timeout=10s&data_timeout=10", {"data_timeout_seconds": 10.0}),
@@ -105,6 +115,14 @@ BAD: list[tuple[str, str]] = [
     ("smtp://x?data_timeout=601", "the option data_timeout must be seconds"),
     ("smtp://x?connect_timeout=soon", "the option connect_timeout must be seconds"),
     ("smtp://x?timeout=10&data_timeout=9", "data_timeout must not be below timeout"),
+    ("smtp://x?sessions=0", "the option sessions must be a whole number from 1 to 100, given '0'"),
+    ("smtp://x?sessions=101", "the option sessions must be a whole number from 1 to 100"),
+    ("smtp://x?sessions=2.5", "the option sessions must be a whole number from 1 to 100"),
+    ("smtp://x?messages_per_session=-1", "messages_per_session must be a whole number from 1"),
+    ("smtp://x?rate=0", "the option rate must be messages per second, from 0.01 to 10000"),
+    ("smtp://x?rate=14/s", "the option rate must be messages per second, from 0.01 to 10000"),
+    ("smtp://x?rate=nan", "the option rate must be messages per second, from 0.01 to 10000"),
+    ("smtp://x?rate=10001", "the option rate must be messages per second, from 0.01 to 10000"),
     ("smtp://x?helo=a%20b", "the option helo must be a host name or an address literal such as"),
 ]
 

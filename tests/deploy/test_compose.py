@@ -137,7 +137,7 @@ def test_docker_waits_longer_than_supervisor_and_supervisor_longer_than_a_worker
 def test_the_consumers_settings_are_valid_and_point_at_the_other_services(
     consumer_settings: Settings,
 ) -> None:
-    assert (consumer_settings.relay.host, consumer_settings.relay.port) == ("mailpit", 1025)
+    assert [relay.place for relay in consumer_settings.relays] == ["mailpit:1025"]
     assert consumer_settings.amqp_urls == ("amqp://hopmail:hopmail@rabbitmq:5672/%2F",)
     assert consumer_settings.processes == 2
 

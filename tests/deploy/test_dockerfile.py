@@ -30,7 +30,7 @@ def test_both_stages_start_from_one_pinned_python() -> None:
 
 
 def test_it_installs_the_versions_that_were_tested() -> None:
-    assert re.search(r"--constraint constraints\.txt +'\.\[consumer\]'", DOCKERFILE)
+    assert re.search(r"--constraint constraints\.txt +'\.\[consumer,redis\]'", DOCKERFILE)
 
 
 def test_nothing_is_installed_in_the_final_stage() -> None:

@@ -49,7 +49,9 @@ def written(tmp_path: Path) -> dict[str, set[str]]:
     """Return each series' name that a worker writes, and its labels."""
     metrics = Metrics(tmp_path, 0)
     metrics.watch(
-        is_connected=lambda: True, is_breaker_open=lambda: False, is_ledger_in_trouble=lambda: False
+        is_connected=lambda: True,
+        breakers={"relay.example.org:587": lambda: False},
+        is_ledger_in_trouble=lambda: False,
     )
     metrics.write()
     [page] = tmp_path.iterdir()

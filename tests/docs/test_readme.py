@@ -59,12 +59,12 @@ ROWS: dict[str, set[Disposition]] = {
         [Refused(stage, Reply(550)) for stage in TRANSACTION]
     ),
     "MAIL, RCPT, DATA or the final dot was refused with 4yz": verdicts(REFUSED_4YZ),
-    "the connection ended after MAIL and before the final dot": verdicts(LOST),
+    "the connection ended after MAIL and before the final dot, with every relay": verdicts(LOST),
     "the connection ended after the final dot, before the answer": verdicts([InDoubt("lost")]),
     "the same, with `if_uncertain: hold` or `HOPMAIL_IF_UNCERTAIN=hold`": verdicts(
         [InDoubt("lost")], hold=True
     ),
-    "the relay cannot be reached, or refuses the session or the login": verdicts(
+    "no relay can be reached, or all refuse the session or the login": verdicts(
         [Unreachable(stage, "no") for stage in Stage if stage.is_before_mail]
     ),
     "the last delay of the ladder is used up": verdicts(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev.broker import Node, private_node
-from tests.faults.results import Case
+from tests.faults.results import SEED, Case
 from tests.faults.scene import Scene
 from tests.faults.sink import Sink, counting_sink
 from tests.support.broker import Broker, VirtualHost
@@ -68,6 +68,11 @@ def _scene(made: Scene, caplog: pytest.LogCaptureFixture) -> Iterator[Scene]:
         yield made
     finally:
         made.attempts.close()
+
+
+def pytest_report_header() -> str:
+    """Tell the seed with which the faults' random moments are drawn."""
+    return f"faults: seed {SEED}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,9 @@ ROOT: Final = Path(__file__).parents[2]
 LINES: Final = ROOT / ".state" / "fault-results.jsonl"
 PAGE: Final = ROOT / "docs" / "fault-results.md"
 NOTHING: Final = "-"
+SEED: Final = 20_251_124
+"""Of every schedule of faults."""
+
 CASES: Final = range(1, 30)
 
 COLUMNS: Final = (
@@ -119,6 +122,7 @@ def _machine(lines: Iterable[dict[str, Any]]) -> str:
         f"On {datetime.now(UTC):%Y-%m-%d}: {_processor()}, {len(os.sched_getaffinity(0))} cores,"
         f" {memory:.0f} GiB; Linux {platform.release()}, Python {platform.python_version()},"
         f" pika {version('pika')}, RabbitMQ {', '.join(brokers)}."
+        f" Random moments are drawn with the seed {SEED}."
     )
 
 

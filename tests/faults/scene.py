@@ -21,13 +21,12 @@ from tests.faults.attempts import Attempts
 from tests.faults.count import Count, in_doubt_by_message
 from tests.faults.crew import PROGRAM, Crew
 from tests.faults.dead import dead_pairs
-from tests.faults.results import LINES, Case, Result
+from tests.faults.results import LINES, SEED, Case, Result
 from tests.faults.sink import Pair, Sink
 from tests.support.broker import LADDER, Message, VirtualHost
 from tests.support.consumer_process import wait_until
 
-SEED: Final = 20_251_124
-DRAIN_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 180.0
 LOGS: Final = LINES.parent / "fault-logs"
 LOOK_SECONDS: Final = 0.1
 

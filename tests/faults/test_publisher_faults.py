@@ -124,7 +124,7 @@ def test_a_full_queue_rejects_and_loses_nothing(scene: Scene) -> None:
     scene.vhost.set_policy("full", f"^{QUEUE}$", {"max-length": 10})
     # A burst would be taken: the broker sees only afterwards that the limit is passed.
     for number in range(12):
-        scene.publish(1, f"filling-{number}")
+        scene.publish(1, f"filling-{number}", timeout=SHORT)
     scene.fault()
     scene.publish(300, timeout=timedelta(seconds=4))
     ends = scene.attempts.read()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from consumer.core.ledger import POISON_AFTER_DEATHS
+from consumer.core.ledger import ALONE_AFTER_DEATHS, POISON_AFTER_DEATHS
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, state_folder, wait_until
-from tests.support.smtp_script import Event, say, silence
+from tests.support.smtp_script import Event, late, say, silence
 from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import smtp_sink
 
@@ -33,6 +33,13 @@ def email(to: object = "ada@example.org", text: str = "Hello", **fields: object)
 
 def outcomes(process: ConsumerProcess, message_id: str) -> list[str]:
     return [line["outcome"] for line in process.handled(message_id)]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def test_a_message_published_twice_is_sent_once(vhost: VirtualHost, tmp_path: Path) -> None:
@@ -100,6 +107,46 @@ def test_with_no_kill_in_the_window_nothing_is_in_doubt(vhost: VirtualHost, tmp_
         assert {line["outcome"] for line in second.events("handled")} == {"accepted"}
 
 
+def test_killed_after_the_answer_and_before_its_commit_nothing_is_in_doubt(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    with (
+        smtp_server({"END_OF_DATA": [late(1.0, "250 2.0.0 queued")]}) as server,
+        consuming(vhost.url, server.url) as first,
+    ):
+        vhost.publish_raw(email(), message_id="m-1")
+        wait_until(lambda: server.dotted, what="the dot")
+        with locked(state_folder(vhost.url) / "ledger.sqlite3"):
+            wait_until(lambda: server.mails, what="the answer")
+            journals = state_folder(vhost.url).glob("ledger.sqlite3.owners/*/a.journal")
+            (journal,) = journals
+            wait_until(lambda: b"answered" in journal.read_bytes(), what="its note")
+            first.signal(signal.SIGKILL)
+            first.wait(10)
+
+    with smtp_sink(tmp_path) as sink, consuming(vhost.url, sink.url) as second:
+        wait_until(lambda: outcomes(second, "m-1"), what="the copy")
+        assert outcomes(second, "m-1") == ["duplicate"]
+        assert sink.count() == 0
+
+
+def test_a_slow_relay_makes_no_poison_of_a_healthy_mail(vhost: VirtualHost, tmp_path: Path) -> None:
+    with smtp_server({"MAIL": silence()}) as server:
+        for kill in range(POISON_AFTER_DEATHS + 1):
+            with consuming(vhost.url, server.url) as process:
+                if kill == 0:
+                    vhost.publish_raw(email(), message_id="m-1")
+                asked = "MAIL FROM:<app@example.org>"
+                wait_until(lambda: server.commands.count(asked) == kill + 1, what="MAIL")  # noqa: B023 - called at once
+                process.signal(signal.SIGKILL)
+                process.wait(10)
+
+    with smtp_sink(tmp_path) as sink, consuming(vhost.url, sink.url) as last:
+        wait_until(lambda: outcomes(last, "m-1"), what="its end")
+        assert outcomes(last, "m-1") == ["accepted"]
+        assert sink.count() == 1
+
+
 def test_accepted_recipients_are_not_served_again_with_the_deferred_one(vhost: VirtualHost) -> None:
     def later_for_b(argument: str) -> Event | None:
         return say("450 4.2.1 later") if "b@" in argument else None
@@ -130,13 +177,6 @@ def test_a_dead_letter_put_back_by_hand_is_tried_again(vhost: VirtualHost) -> No
         vhost.wait_for_depth(QUEUE, 0)
 
     assert len(server.mails) == 1, "the second copy of the replay found it accepted"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
 
 
 def test_while_the_ledger_cannot_be_written_nothing_is_sent_and_nothing_is_kept(
@@ -172,25 +212,40 @@ def test_a_ledger_that_was_removed_is_begun_anew(vhost: VirtualHost, tmp_path: P
 
 
 DIES_OF_POISON = """
-import os
+import os, time
+from pathlib import Path
 from consumer import worker
 from consumer.__main__ import main
+from consumer.smtp.failover import Failover
 
-compose = worker.compose
+compose, transact, under_way = worker.compose, Failover.transact, []
+
+def slowly(*arguments):
+    under_way.append(arguments)
+    time.sleep(0.2)
+    try:
+        return transact(*arguments)
+    finally:
+        under_way.pop()
 
 def dying(email, *rest):
     if email.subject == "poison":
+        time.sleep(0.1)
+        with Path(os.environ["POISON_NOTES"]).open("a") as notes:
+            notes.write(f"{len(under_way)}\\n")
         os.abort()
     return compose(email, *rest)
 
-worker.compose = dying
+worker.compose, Failover.transact = dying, slowly
 main()
 """
 
 
 def test_what_kills_its_worker_is_dead_lettered_and_its_neighbours_are_sent(
-    vhost: VirtualHost, tmp_path: Path
+    vhost: VirtualHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    notes = tmp_path / "notes"
+    monkeypatch.setenv("POISON_NOTES", str(notes))
     vhost.declare_topology()
     for number in range(10):
         vhost.publish_raw(email(), message_id=f"m-{number}")
@@ -199,7 +254,7 @@ def test_what_kills_its_worker_is_dead_lettered_and_its_neighbours_are_sent(
         vhost.publish_raw(email(), message_id=f"m-{number}")
 
     deaths = doubts = 0
-    with smtp_sink(tmp_path) as sink:
+    with smtp_sink(tmp_path / "sink") as sink:
         while deaths <= POISON_AFTER_DEATHS:
             process = ConsumerProcess(vhost.url, sink.url, ("-c", DIES_OF_POISON))
             try:
@@ -215,6 +270,8 @@ def test_what_kills_its_worker_is_dead_lettered_and_its_neighbours_are_sent(
                 doubts += sum(line["outcome"] == "in_doubt" for line in process.events("handled"))
             deaths += 1
         assert deaths == POISON_AFTER_DEATHS
+        beside = [int(line) for line in notes.read_text().split()]
+        assert beside[ALONE_AFTER_DEATHS:] == [0] * (POISON_AFTER_DEATHS - ALONE_AFTER_DEATHS)
         (dead,) = vhost.dead_letters(1)
         assert dead.headers["x-hopmail-reason"] == "poison"
         with consuming(vhost.url, sink.url):

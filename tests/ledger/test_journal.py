@@ -62,9 +62,12 @@ def test_two_copies_for_different_recipients_are_kept_apart(
     journal.sending(claim("a"), ["a"])
     journal.sending(claim("b"), ["b"])
     journal.answered(claim("a"), {"a": TAKEN})
-    journal.forget(claim("a"))
 
     assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": TAKEN, "b": DOUBT}
+
+    journal.forget(claim("a"))
+
+    assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"b": DOUBT}, "the ledger has the other"
 
 
 @pytest.mark.parametrize("cut", [2, 5, 20, 40])
@@ -83,6 +86,21 @@ def test_a_damaged_note_is_not_believed(journal: Journal, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes().replace(b"m-1", b"m-9"))
 
     assert read_journal(tmp_path) == {}
+
+
+@pytest.mark.parametrize("last", range(1, 13))
+def test_the_later_word_counts_whichever_segment_it_is_in(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 300)
+    for _ in range(last):
+        journal.sending(claim("a"), ["a"])
+        journal.answered(claim("a"), {"a": Ending(State.OPEN, GENERATION)})
+        journal.forget(claim("a"))
+
+    journal.sending(claim("a"), ["a"])
+
+    assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": DOUBT}
 
 
 def test_no_journal_says_nothing(tmp_path: Path) -> None:
@@ -143,3 +161,16 @@ def test_a_full_disk_is_told_and_leaves_no_half_note(tmp_path: Path) -> None:
     assert number in {errno.ENOSPC, errno.EFBIG}
     assert len(read_journal(tmp_path)) == noted
     assert (tmp_path / SEGMENTS[0]).read_bytes().endswith(b"\n")
+
+
+def test_once_closed_it_writes_to_nobodys_file(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    journal = Journal(folder)
+    journal.sending(claim("a"), ["a"])
+    journal.close()
+    with (tmp_path / "one").open("wb") as one, (tmp_path / "other").open("wb") as other:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            journal.answered(claim("a"), {"a": TAKEN})
+
+        assert (one.tell(), other.tell()) == (0, 0)

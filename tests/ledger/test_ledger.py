@@ -188,11 +188,33 @@ def test_an_answer_that_cannot_be_noted_is_kept_by_the_end_of_its_claim(
         ended = threading.Event()
         process.ledger.end(claim, {"a": Ending(State.ACCEPTED, FIRST)}, ended.set)
         assert not ended.wait(0.2)
+        assert list(read_journal(process.owner.folder).values()) == [
+            {"a": Ending(State.DOUBTFUL, FIRST)}
+        ], "for whoever comes after a kill"
 
     assert ended.wait(SOON_SECONDS)
-    assert list(read_journal(process.owner.folder).values()) == [
-        {"a": Ending(State.DOUBTFUL, FIRST)}
-    ], "for whoever comes after a kill"
+
+
+def test_all_that_is_old_is_pruned_a_part_at_a_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "PRUNED_AT_ONCE", 2)
+    before = Process(path)
+    for number in range(5):
+        before.ledger.end(before.claim(wanted(number)), {"a": Ending(State.ACCEPTED, FIRST)})
+    before.die()
+    later = sqlite_module._today() + 16
+    monkeypatch.setattr(sqlite_module, "_today", lambda: later)
+    monkeypatch.setattr(ledger_module, "HOUSEKEEPING_SECONDS", 0.05)
+
+    process = Process(path)
+
+    def count() -> int:
+        with closing(sqlite3.connect(path)) as found:
+            return int(found.execute("SELECT count(*) FROM recipient").fetchone()[0])
+
+    wait_until(lambda: count() == 0, SOON_SECONDS, "an empty ledger")
+    process.die()
 
 
 def test_closing_keeps_what_was_handed_in_before(path: Path) -> None:

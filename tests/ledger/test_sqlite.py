@@ -147,9 +147,7 @@ def test_the_claims_of_a_dead_process_are_free_and_its_dots_in_doubt(
     assert not dying.owner.folder.exists()
 
 
-def test_a_doubt_outlives_every_process_that_was_to_decide_on_it(
-    here: Process, path: Path
-) -> None:
+def test_a_doubt_outlives_every_process_that_was_to_decide_on_it(here: Process, path: Path) -> None:
     dying = Process(path)
     dying.journal.sending(dying.claim(wanted("a")), ["a"])
     dying.die()

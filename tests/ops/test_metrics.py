@@ -21,6 +21,7 @@ from tests.support.consumer_process import wait_until
 
 OK = Reply(250, "2.0.0", "ok")
 HOST = socket.gethostname()
+RELAY = "relay.example.org:587"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -204,7 +205,7 @@ def test_the_files_of_two_workers_make_one_page(tmp_path: Path) -> None:
         metrics = Metrics(tmp_path, worker)
         metrics.watch(
             is_connected=lambda: True,
-            is_breaker_open=lambda: False,
+            breakers={RELAY: lambda: False},
             is_ledger_in_trouble=lambda: False,
         )
         record(metrics, *list(every_outcome())[worker:])
@@ -227,7 +228,7 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     connected = threading.Event()
     metrics.watch(
         is_connected=connected.is_set,
-        is_breaker_open=lambda: True,
+        breakers={RELAY: lambda: True, "other:25": lambda: False},
         is_ledger_in_trouble=lambda: False,
     )
 
@@ -237,7 +238,8 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     metrics.write()
 
     assert (before, value(tmp_path, "hopmail_broker_connected")) == (0, 1)
-    assert value(tmp_path, "hopmail_breaker_open") == 1
+    assert value(tmp_path, "hopmail_breaker_open", relay=RELAY) == 1
+    assert value(tmp_path, "hopmail_breaker_open", relay="other:25") == 0
 
 
 @pytest.fixture
@@ -293,7 +295,7 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
         raise RuntimeError
 
     metrics.watch(
-        is_connected=broken, is_breaker_open=lambda: False, is_ledger_in_trouble=lambda: False
+        is_connected=broken, breakers={RELAY: lambda: False}, is_ledger_in_trouble=lambda: False
     )
 
     metrics.write()

@@ -30,13 +30,14 @@ def test_two_settings_are_enough() -> None:
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert settings.relay.host == "relay.example.org"
+    assert [relay.host for relay in settings.relays] == ["relay.example.org"]
     assert settings.retry_delays[0] == timedelta(seconds=30)
     assert settings.max_age == timedelta(days=5)
     assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 32, 2)
     assert settings.worker == 0
     assert settings.grace == timedelta(seconds=30)
     assert settings.metrics_dir is None
+    assert settings.state_dir == Path("/var/lib/hopmail")
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
 
 
@@ -76,6 +77,7 @@ def test_the_prefetch_follows_the_sessions(monkeypatch: pytest.MonkeyPatch) -> N
         ("GRACE", "10m", timedelta(minutes=10)),
         ("OPERATOR_LOGINS", "ops, admin,", frozenset({"ops", "admin"})),
         ("METRICS_DIR", "/var/lib/metrics", Path("/var/lib/metrics")),
+        ("STATE_DIR", "/srv/hopmail", Path("/srv/hopmail")),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
     ],
@@ -185,7 +187,7 @@ def test_a_wrong_broker_url_never_shows_its_password(
         "smtp://user:battery-staple/x@relay",
         "smtp://user:battery-staple@relay?tls=none",
         "smtp://relay?password=battery-staple",
-        "smtp://user:battery-staple@relay,smtp://user:battery-staple@other",
+        "smtp://user:battery-staple@relay,smtp://user:battery-staple@relay",
         "battery-staple",
     ],
 )
@@ -256,12 +258,40 @@ def test_a_url_in_a_mistyped_name_never_shows_its_password() -> None:
 
 
 @pytest.mark.usefixtures("required")
-def test_a_second_relay_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOPMAIL_SMTP_URL", "smtp://a,smtps://b")
+def test_relays_are_parted_by_commas_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "HOPMAIL_SMTP_URL", "smtp://u:p%2Csmtp%3A%2F%2Fq@a?rate=5, smtps://u:a,b@b ,SMTP://a:25"
+    )
+
+    relays = load_settings().relays
+
+    assert [relay.place for relay in relays] == ["a:587", "b:465", "a:25"]
+    assert [relay.password for relay in relays] == ["p,smtp://q", "a,b", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("smtp://a,smtp://b?rate=fast", "relay 2: the option rate must be messages per second"),
+        ("smtp://a,smtp://u:battery-staple@b:x", "relay 2: the port must be a number"),
+        ("smtp://a,http://u:battery-staple@b", "relay 2: the scheme must be smtp or smtps"),
+        ("smtp://u:battery-staple@a?sessions=0,smtp://b", "relay 1: the option sessions must be"),
+        ("smtp://a,", "the host must be a name"),
+        ("smtp://a,b", "the host must be a name"),
+        ("smtp://a, smtp://A:587", "a:587 is named twice"),
+    ],
+)
+@pytest.mark.usefixtures("required")
+def test_what_is_wrong_with_one_relay_is_said_of_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    monkeypatch.setenv("HOPMAIL_SMTP_URL", text)
 
     (line,) = faults()
 
-    assert line.endswith("must be one URL; this version sends through one relay")
+    assert problem in line
+    assert line.startswith("HOPMAIL_SMTP_URL: given '")
+    assert "battery-staple" not in line
 
 
 @pytest.mark.usefixtures("required")
@@ -351,7 +381,7 @@ def test_secrets_come_from_files_that_variables_name(
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert settings.relay.password == "battery-staple"
+    assert settings.relays[0].password == "battery-staple"
 
 
 @pytest.mark.usefixtures("required")

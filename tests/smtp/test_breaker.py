@@ -18,6 +18,7 @@ from tests.support.smtp_server import smtp_server
 
 REFUSED = Unreachable(Stage.CONNECT, "Connection refused")
 WRONG = Unreachable(Stage.AUTH, "535 5.7.8 wrong", Reply(535, "5.7.8", "wrong"))
+RELAY = "127.0.0.1:25"
 FRESH = {"first_pause_seconds": 0.01, "longest_pause_seconds": 0.04}
 
 
@@ -39,7 +40,7 @@ def test_it_closes_when_the_relay_is_back(log: pytest.LogCaptureFixture) -> None
     changes: list[bool] = []
     with smtp_server() as server:
         relay = Relay(RelayURL.parse(server.url))
-        breaker = Breaker(lambda: relay.probe().trouble, **FRESH)
+        breaker = Breaker(lambda: relay.probe().trouble, RELAY, **FRESH)
         breaker.on_change(lambda: changes.append(breaker.is_open))
         server.stop()
         trouble = relay.probe().trouble
@@ -57,6 +58,7 @@ def test_it_closes_when_the_relay_is_back(log: pytest.LogCaptureFixture) -> None
     assert changes == [True, False]
     assert events(log) == ["relay in trouble", "relay is back"]
     assert log.records[0].levelname == "WARNING"
+    assert {vars(record)["relay"] for record in log.records} == {RELAY}
     assert vars(log.records[0])["stage"] == "CONNECT"
     assert vars(log.records[0])["detail"] == f"127.0.0.1:{server.port}: Connection refused"
     assert server.commands == [server.commands[0], "NOOP", "QUIT"]
@@ -67,7 +69,7 @@ def test_it_closes_when_the_relay_is_back(log: pytest.LogCaptureFixture) -> None
 def test_it_stays_open_while_a_probe_fails(stage: str, log: pytest.LogCaptureFixture) -> None:
     with smtp_server({stage: hang_up("421 4.3.2 down")}) as server:
         relay = Relay(RelayURL.parse(server.url))
-        breaker = Breaker(lambda: relay.probe().trouble, **FRESH)
+        breaker = Breaker(lambda: relay.probe().trouble, RELAY, **FRESH)
         breaker.open(WRONG)
         wait_until(lambda: server.sessions >= 4)
         assert breaker.is_open
@@ -86,7 +88,7 @@ def test_the_pauses_double_up_to_the_longest() -> None:
         asked.append(time.monotonic())
         return next(answers, None)
 
-    breaker = Breaker(probe, first_pause_seconds=0.02, longest_pause_seconds=0.1)
+    breaker = Breaker(probe, RELAY, first_pause_seconds=0.02, longest_pause_seconds=0.1)
     started = time.monotonic()
     breaker.open(REFUSED)
     assert breaker.wait_until_closed(threading.Event())
@@ -99,7 +101,7 @@ def test_the_pauses_double_up_to_the_longest() -> None:
 
 
 def test_trouble_soon_after_closing_resumes_the_pauses() -> None:
-    breaker = Breaker(lambda: None, first_pause_seconds=0.01, longest_pause_seconds=10)
+    breaker = Breaker(lambda: None, RELAY, first_pause_seconds=0.01, longest_pause_seconds=10)
     started = time.monotonic()
     for _ in range(5):
         breaker.open(WRONG)
@@ -110,7 +112,7 @@ def test_trouble_soon_after_closing_resumes_the_pauses() -> None:
 
 
 def test_trouble_long_after_closing_begins_anew() -> None:
-    breaker = Breaker(lambda: None, first_pause_seconds=0.01, longest_pause_seconds=0.02)
+    breaker = Breaker(lambda: None, RELAY, first_pause_seconds=0.01, longest_pause_seconds=0.02)
     for _ in range(3):
         breaker.open(WRONG)
         assert breaker.wait_until_closed(threading.Event())
@@ -126,7 +128,7 @@ def test_trouble_long_after_closing_begins_anew() -> None:
 
 
 def test_a_waiting_thread_goes_when_it_is_to_stop() -> None:
-    breaker = Breaker(lambda: REFUSED, **FRESH)
+    breaker = Breaker(lambda: REFUSED, RELAY, **FRESH)
     stop = threading.Event()
     answers: list[bool] = []
     breaker.open(REFUSED)
@@ -138,12 +140,12 @@ def test_a_waiting_thread_goes_when_it_is_to_stop() -> None:
     breaker.stop()
 
     assert answers == [False]
-    assert Breaker(lambda: None).wait_until_closed(threading.Event())
-    assert not Breaker(lambda: None).wait_until_closed(stop)
+    assert Breaker(lambda: None, RELAY).wait_until_closed(threading.Event())
+    assert not Breaker(lambda: None, RELAY).wait_until_closed(stop)
 
 
 def test_stopping_leaves_no_thread_and_opens_no_more() -> None:
-    breaker = Breaker(lambda: REFUSED, first_pause_seconds=30)
+    breaker = Breaker(lambda: REFUSED, RELAY, first_pause_seconds=30)
     changes: list[bool] = []
     breaker.open(REFUSED)
     assert len(probe_threads()) == 1
@@ -154,7 +156,7 @@ def test_stopping_leaves_no_thread_and_opens_no_more() -> None:
 
     assert probe_threads() == []
     assert changes == []
-    Breaker(lambda: None).stop()
+    Breaker(lambda: None, RELAY).stop()
 
 
 def test_a_probe_under_way_when_it_stops_changes_nothing() -> None:
@@ -164,7 +166,7 @@ def test_a_probe_under_way_when_it_stops_changes_nothing() -> None:
         asked.set()
         go_on.wait(10)
 
-    breaker = Breaker(probe, **FRESH)
+    breaker = Breaker(probe, RELAY, **FRESH)
     breaker.open(REFUSED)
     assert asked.wait(10)
     breaker.stop(timeout_seconds=0.01)
@@ -183,7 +185,7 @@ def test_a_bug_in_the_probe_does_not_leave_it_open_for_ever(log: pytest.LogCaptu
             raise ZeroDivisionError
         return None
 
-    breaker = Breaker(probe, **FRESH)
+    breaker = Breaker(probe, RELAY, **FRESH)
     breaker.open(REFUSED)
 
     assert breaker.wait_until_closed(threading.Event())
@@ -193,7 +195,7 @@ def test_a_bug_in_the_probe_does_not_leave_it_open_for_ever(log: pytest.LogCaptu
 
 def test_openings_and_closings_are_told_in_their_order() -> None:
     told: list[bool] = []
-    breaker = Breaker(lambda: None, first_pause_seconds=0.0001, longest_pause_seconds=0.001)
+    breaker = Breaker(lambda: None, RELAY, first_pause_seconds=0.0001, longest_pause_seconds=0.001)
     breaker.on_change(lambda: told.append(breaker.is_open))
 
     def open_often() -> None:

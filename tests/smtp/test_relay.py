@@ -158,6 +158,16 @@ def test_a_session_is_kept_within_its_limits(limits: Limits, sessions: int) -> N
     assert server.commands.count("QUIT") == sessions
 
 
+def test_the_url_says_how_many_mails_a_session_takes() -> None:
+    with smtp_server() as server:
+        relay = transactor(server, messages_per_session=2)
+        for _ in range(5):
+            assert accepted(relay)
+        relay.close()
+
+    assert server.sessions == 3
+
+
 def test_an_idle_session_is_left_and_a_busy_one_kept() -> None:
     with smtp_server() as server:
         busy, idle = transactor(server), transactor(server, Limits(idle_seconds=0.01))
