@@ -39,7 +39,7 @@ else
 endif
 
 faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
-	@dev/setup.sh --with broker --with smtp-sink --with faketime
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with faketime
 	@rm -f .state/fault-results.jsonl
 	@failed=0; \
 	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
@@ -47,11 +47,11 @@ faults:  ## run every case of the fault suite (about half an hour), and write do
 	  $(python) -m tests.faults.results && exit $$failed
 
 test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
-	@dev/setup.sh --with broker --with smtp-sink --with debootstrap
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with debootstrap
 	@$(python) -m dev.brokers
 
 test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
-	@dev/setup.sh --with broker
+	@dev/setup.sh --with broker --with redis
 	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster
 
 check:  ## formatting, lint, types, layers; needs no broker

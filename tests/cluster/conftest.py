@@ -15,6 +15,7 @@ from tests.faults.crew import Crew
 from tests.faults.results import Case
 from tests.faults.scene import Scene
 from tests.faults.sink import Sink
+from tests.support.redis_server import redis_server
 
 __all__ = ["case", "pytest_runtest_makereport", "sink"]
 
@@ -44,9 +45,12 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def ledger_url(tmp_path: Path) -> str:
-    """Return the ledger that both consumers share."""
-    return f"sqlite://{tmp_path}/ledger.sqlite3"
+def ledger_url(tmp_path: Path) -> Iterator[str]:
+    """Run the ledger that the consumers share, as those of two hosts must."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with redis_server(folder, "--maxmemory-policy", "noeviction") as server:
+        yield server.url
 
 
 @pytest.fixture
