@@ -15,7 +15,7 @@ from consumer.core.endings import settled, unsettled
 from consumer.core.envelope import Composed
 from consumer.core.handled import Handled
 from consumer.core.mail import Mail
-from consumer.core.outcome import Stage, Unreachable
+from consumer.core.outcome import InDoubt, Stage, Unreachable
 from consumer.intake import READING_SLOT, Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
@@ -131,14 +131,21 @@ class Desk:
             if claim is not None and claim.held:
                 self._ledger.end(claim, unsettled(claim, handled.verdicts))
 
+        def tell() -> None:
+            self._record(handled)
+
         if claim is not None and claim.held:
             self._ledger.answered(claim, unsettled(claim, handled.verdicts))
+        if any(isinstance(verdict.outcome, InDoubt) for verdict in handled.verdicts):
+            # Rather told twice, where the process ends before the ack, than never.
+            tell()
+            tell = _nothing
         self._settler.settle(
             Settlement(
                 mail.delivery,
                 handled.followups,
                 commit=commit,
-                settled=lambda: self._record(handled),
+                settled=tell,
                 abandoned=abandon,
             )
         )
@@ -153,3 +160,7 @@ class Desk:
             self._paused_for_login.add((mail.delivery.generation, mail.delivery.tag))
         transactor.open(trouble)
         self._inbox.put_back(mail)
+
+
+def _nothing() -> None:
+    """Stand for what was done before."""

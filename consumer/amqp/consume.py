@@ -20,7 +20,9 @@ from publisher_lib.routing import Lane
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
+LONGEST_PAUSE_SECONDS: Final = 10.0
+STEADY_SECONDS: Final = 10.0
+"""A connection that ends sooner is no sign of a broker that is well again."""
 REDECLARE_SECONDS: Final = 5.0
 
 
@@ -129,7 +131,7 @@ class Consumer:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _serve(self, url: str, intake: Intake) -> bool:
-        """Consume over one connection until it ends; say whether it had been open."""
+        """Consume over one connection until it ends; say whether it stood for a while."""
         # On the same broker: one of a list that hangs must hold us up once only.
         if not self._declare((url,)):
             return False
@@ -147,13 +149,14 @@ class Consumer:
             )
             self._link = link
             self._apply_holds()
+        began = time.monotonic()
         end = link.run()
         with self._lock:
             self._link = None
         intake.clear()
         if not self._closing.is_set():
             log.warning("broker connection lost", extra={"detail": end})
-        return link.was_open
+        return link.was_open and time.monotonic() - began > STEADY_SECONDS
 
     def _declare(self, urls: tuple[str, ...]) -> bool:
         self._declared_seconds = time.monotonic()

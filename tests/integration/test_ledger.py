@@ -14,7 +14,7 @@ from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, state_folder, wait_until
-from tests.support.smtp_script import Event, late, say, silence
+from tests.support.smtp_script import Event, hang_up, late, say, silence
 from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import smtp_sink
 
@@ -128,6 +128,30 @@ def test_killed_after_the_answer_and_before_its_commit_nothing_is_in_doubt(
         wait_until(lambda: outcomes(second, "m-1"), what="the copy")
         assert outcomes(second, "m-1") == ["duplicate"]
         assert sink.count() == 0
+
+
+DIES_BEFORE_SETTLING = """
+import os
+from consumer.__main__ import main
+from consumer.amqp.settle import Settler
+
+Settler.settle = lambda *_: os._exit(9)
+main()
+"""
+
+
+def test_a_doubt_is_told_before_it_is_acted_upon(vhost: VirtualHost) -> None:
+    """Else a copy might go out of which nobody had been told."""
+    with smtp_server({"END_OF_DATA": hang_up()}) as server:
+        process = ConsumerProcess(vhost.url, server.url, ("-c", DIES_BEFORE_SETTLING))
+        try:
+            process.wait_ready()
+            vhost.publish_raw(email(), message_id="m-1")
+            assert process.wait(15) == 9
+        finally:
+            process.kill()
+
+    assert outcomes(process, "m-1") == ["in_doubt"]
 
 
 def test_a_slow_relay_makes_no_poison_of_a_healthy_mail(vhost: VirtualHost, tmp_path: Path) -> None:
