@@ -37,8 +37,10 @@ class _Pair:
     tail: bytes = b""
     is_doomed: bool = False
     is_abandoned: bool = False
+    is_reset: bool = False
 
     def reset(self) -> None:
+        self.is_reset = True
         for end in (self.client, self.server):
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -125,7 +127,8 @@ class Proxy:
                 elif not (way.is_dropping or pair.is_abandoned):
                     time.sleep(way.late_seconds)
                     self._pass_on(pair, number, way, chunk)
-            target.shutdown(socket.SHUT_WR)
+            if not pair.is_reset:
+                target.shutdown(socket.SHUT_WR)
         except OSError:
             pair.reset()
 

@@ -33,6 +33,7 @@ BARE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 OF_PROPERTIES: Final = frozenset(
     {"invalid", "missing_message_id", "unsupported_type", "unsupported_content"}
 )
+TOO_OLD: Final = "too_old"
 OF_BODIES: Final = frozenset({"invalid", "invalid_json", "too_large"})
 
 PUBLISHED_AT: Final = PUBLISHED_AT_MS.encode()
@@ -155,7 +156,7 @@ class Fuzz:
         for letter in letters:
             case = taken.pop(letter.properties.app_id)
             reason = letter.headers["x-hopmail-reason"]
-            if reason == "too_old":
+            if reason == TOO_OLD:
                 assert case.is_to_be_sent, (case.key, letter.headers)
                 assert case.may_be_too_old, (case.key, letter.headers)
             else:

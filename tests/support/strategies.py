@@ -41,7 +41,9 @@ HEADERS = st.dictionaries(
     st.from_regex(r"X-[A-Za-z0-9!#$%&'*+._`{|}~-]{1,30}", fullmatch=True),
     LINE.filter(bool),
     max_size=5,
-)
+).filter(lambda headers: len({name.lower() for name in headers}) == len(headers))
+"""Names that differ in case only are one field to whoever reads the mail."""
+
 FILENAME = st.text(LINE_CHARACTERS.filter(lambda c: c not in "/\\"), min_size=1, max_size=60)
 ATTACHMENT = st.fixed_dictionaries(
     {
