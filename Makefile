@@ -38,7 +38,7 @@ else
 	@$(python) -m coverage report --include='$(covered)' --fail-under=100 --skip-covered --show-missing
 endif
 
-faults:  ## run every case of the fault suite (about half an hour), and write docs/fault-results.md
+faults:  ## run every case of the fault suite (about half an hour, as root), and write docs/fault-results.md
 	@dev/setup.sh --with broker --with smtp-sink --with redis --with faketime
 	@rm -f .state/fault-results.jsonl
 	@failed=0; \

@@ -60,6 +60,13 @@ END: Final = """
 UPDATE recipient SET epoch = ?, attempt = ?, state = ?, owner = '', note = ?, day = ?
 WHERE login = ? AND message_id = ? AND recipient = ? AND owner = ?"""
 
+END_OWN: Final = """
+INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?)
+ON CONFLICT DO UPDATE SET epoch = excluded.epoch, attempt = excluded.attempt,
+    state = excluded.state, owner = '', note = excluded.note, day = excluded.day
+WHERE recipient.owner = ?"""
+"""Where the file was begun anew since the claim, its end is noted all the same."""
+
 DIED: Final = """
 INSERT INTO death VALUES (?, 1, ?)
 ON CONFLICT DO UPDATE SET deaths = deaths + 1, day = excluded.day"""
@@ -86,8 +93,7 @@ class SqliteStore:
         with _transaction(self._connected()) as db:
             day = _today()
             for each in ended:
-                key = each.claim.wanted.key
-                db.executemany(END, _ends(key, each.endings, self._me, day))
+                db.executemany(END_OWN, _own_ends(each, self._me, day))
             return [self._claim(db, each, day) for each in wanted]
 
     def deaths(self, fingerprints: Sequence[bytes]) -> dict[bytes, int]:
@@ -213,6 +219,15 @@ def _ends(key: Key, endings: Mapping[str, Ending], by: str, day: int) -> list[tu
     return [
         (*ending.generation, ending.state, ending.note[:MAX_NOTE], day, *key, name, by)
         for name, ending in endings.items()
+    ]
+
+
+def _own_ends(ended: Ended, by: str, day: int) -> list[tuple[Any, ...]]:
+    wanted = ended.claim.wanted
+    return [
+        (*wanted.key, name, *ending.generation, ending.state, wanted.fingerprint)
+        + (ending.note[:MAX_NOTE], day, by)
+        for name, ending in ended.endings.items()
     ]
 
 

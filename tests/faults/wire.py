@@ -31,7 +31,7 @@ class Wire:
     """Joins this machine, as `address`, to a namespace. Its harm may be changed while it runs.
 
     `lost` and `doubled` are parts of all packets, `late_seconds` the range of their delay;
-    `is_cut_to_here` and `is_cut_to_there` end one way each.
+    `is_cut_to_here` and `is_cut_to_there` end one way each. `dropped` counts what did not arrive.
     """
 
     def __init__(self, namespace: str, number: int, seed: int) -> None:
@@ -40,6 +40,7 @@ class Wire:
         self.is_cut_to_here = self.is_cut_to_there = False
         # RFC 2544's addresses for tests: nobody else's network.
         self.address = f"198.18.{number}.1"
+        self.dropped = 0
         self._random = random.Random(seed)  # noqa: S311 - the same harm again, no secret
         self._under_way: list[tuple[float, int, int, bytes]] = []
         self._carried = 0
@@ -81,6 +82,7 @@ class Wire:
     def _take(self, to: int, packet: bytes) -> None:
         is_cut = self.is_cut_to_there if to == THERE else self.is_cut_to_here
         if is_cut or self._random.random() < self.lost:
+            self.dropped += 1
             return
         for _copy in range(1 + (self._random.random() < self.doubled)):
             self._carried += 1

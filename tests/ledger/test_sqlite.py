@@ -211,6 +211,29 @@ def test_claims_whose_owners_folder_was_removed_are_in_doubt(here: Process, path
     assert here.claim(wanted("a")).doubtful == ("a",)
 
 
+def test_what_ends_after_the_file_was_removed_is_in_the_new_one(
+    here: Process, there: Process, path: Path
+) -> None:
+    claim = here.claim(wanted("a"))
+    for file in path.parent.glob("ledger.sqlite3*"):
+        if file.is_file():
+            file.unlink()
+
+    here.end(claim, State.ACCEPTED)
+
+    assert there.claim(wanted("a")).skipped == {"a": Standing.DONE}
+
+
+def test_what_another_has_claimed_meanwhile_is_not_ended(here: Process, there: Process) -> None:
+    claim = here.claim(wanted("a"))
+    here.end(claim, State.OPEN)
+    there.claim(wanted("a"))
+
+    here.end(claim, State.ACCEPTED)
+
+    assert here.claim(wanted("a")).must_wait
+
+
 def test_a_group_that_fails_is_undone_whole(here: Process, path: Path) -> None:
     claim = here.claim(wanted("a"))
     with closing(sqlite3.connect(path)) as other:
