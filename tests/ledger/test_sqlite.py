@@ -219,8 +219,12 @@ def test_what_ends_after_the_file_was_removed_is_in_the_new_one(
         if file.is_file():
             file.unlink()
 
+    with pytest.raises(LedgerTrouble):
+        here.end(claim, State.ACCEPTED)
     here.end(claim, State.ACCEPTED)
 
+    with pytest.raises(LedgerTrouble):
+        there.claim(wanted("a"))
     assert there.claim(wanted("a")).skipped == {"a": Standing.DONE}
 
 
