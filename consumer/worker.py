@@ -108,7 +108,9 @@ class Worker:
         outcome = not_now(email, now)
         if isinstance(outcome, NotDue):
             return outcome
-        if now - trail.first_published > self.retention:
+        # Before its time a mail claims nothing; and who replays one answers for it.
+        due = max(trail.first_published, email.send_at or trail.first_published)
+        if now - due > self.retention and not trail.epoch:
             return Forgotten(self.retention)
         return None
 

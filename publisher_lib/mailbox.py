@@ -89,7 +89,8 @@ def _ascii(domain: str) -> str:
             raise ValueError("the domain is no valid internationalised name")
     if len(domain) > MAX_DOMAIN_OCTETS or max(map(len, domain.split("."))) > MAX_LABEL_OCTETS:
         raise ValueError("the domain is too long: 253 octets, 63 for each label")
-    return domain
+    # Of two spellings of one mailbox (RFC 5321 §2.4) there must be one mail.
+    return domain.lower()
 
 
 def _unquoted(name: str) -> str:

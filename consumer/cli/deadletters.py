@@ -49,6 +49,7 @@ def resolve(
             held = queue.find(lambda each: _is_held(each, message_id))
             if not held:
                 _fail(f"no dead letter `in_doubt` has the message id {message_id!r}")
+            _refuse_untrusted(settings, held)
             (_note_as_sent if sent else _send_again)(settings, queue, held)
     except BrokerUnavailable as error:
         _fail(f"broker: {error}")
@@ -62,6 +63,16 @@ def _is_held(delivery: Delivery, message_id: str) -> bool:
     properties = delivery.properties
     reason = properties.headers.get(REASON)
     return properties.message_id == message_id and reason == Reason.IN_DOUBT.value
+
+
+def _refuse_untrusted(settings: Settings, held: list[Delivery]) -> None:
+    for delivery in held:
+        if (login := delivery.properties.user_id) not in settings.trusted_logins:
+            _fail(
+                f"its headers were written by the login {login!r}, which is not the consumer's:"
+                " use the consumer's HOPMAIL_AMQP_URL, or name that login in"
+                " HOPMAIL_OPERATOR_LOGINS"
+            )
 
 
 def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) -> None:

@@ -16,6 +16,9 @@ FIRST_PUBLISHED_MS: Final = "x-hopmail-first-published-ms"
 PENDING: Final = "x-hopmail-pending"
 LOGIN: Final = "x-hopmail-login"
 
+MOST: Final = 1_000_000
+"""No attempt or epoch of ours is higher: what is, was never written here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trail:
@@ -55,7 +58,7 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
     return Trail(
         _count(headers.get(ATTEMPT), least=1),
         first_published or _published(properties, now),
-        tuple(map(str, pending)) if isinstance(pending, list) else None,
+        tuple(map(str, pending)) if isinstance(pending, list) and pending else None,
         (login or None) if isinstance(login, str) else properties.user_id,
         _count(headers.get(EPOCH), least=0),
     )
@@ -85,7 +88,7 @@ def _published(properties: Properties, now: datetime) -> datetime:
 
 
 def _count(value: object, *, least: int) -> int:
-    return value if isinstance(value, int) and value >= least else least
+    return value if isinstance(value, int) and least <= value <= MOST else least
 
 
 def _instant(value: object, per_second: int, now: datetime) -> datetime | None:

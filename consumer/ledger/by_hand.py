@@ -25,6 +25,8 @@ def note_as_sent(ledger: Ledger | NoLedger, wanted: Wanted) -> None:
         raise LedgerTrouble("a consumer works on this message now; try again in a moment")
     if claim.is_conflict:
         raise LedgerTrouble("the ledger knows another message under this id")
+    if not claim.held:
+        return
     ending = Ending(State.ACCEPTED, wanted.generation, NOTE)
     ledger.end(claim, dict.fromkeys(claim.held, ending), kept.set)
     if not kept.wait(PATIENCE_SECONDS):

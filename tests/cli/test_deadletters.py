@@ -11,7 +11,7 @@ from consumer.core.ledger import State
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
 from tests.cli.command import hopmail
-from tests.support.broker import VirtualHost
+from tests.support.broker import Message, VirtualHost
 from tests.support.consumer_process import consuming, state_folder, wait_until
 from tests.support.smtp_script import hang_up
 from tests.support.smtp_server import smtp_server
@@ -68,6 +68,44 @@ def test_sent_is_noted_and_no_copy_goes_out_any_more(held: VirtualHost, tmp_path
         assert process.handled("m-1")[0]["outcome"] == "duplicate"
         assert sink.count() == 0
     assert dead(held) == {"before", "after"}
+
+
+def put_back(vhost: VirtualHost, letter: Message, user: str) -> None:
+    """Have a login write a dead letter into the queue, as it was."""
+    vhost.publish_raw(
+        letter.body,
+        exchange="email.dead",
+        lane="dead",
+        url=vhost.url_for(user),
+        user_id=user,
+        message_id=letter.properties.message_id,
+        headers=letter.headers,
+    )
+
+
+def test_sent_may_be_said_again(held: VirtualHost) -> None:
+    """As after an end between the ledger's commit and the ack."""
+    letters = held.take_all(DEAD_QUEUE)
+    for letter in letters * 2:
+        put_back(held, letter, f"hopmail-{held.name}")
+
+    code, said = resolve(held, "m-1", "--sent")
+
+    assert (code, said.count("taken as sent")) == (0, 2)
+    assert dead(held) == {"before", "after"}
+
+
+@pytest.mark.parametrize("word", ["--sent", "--resend"])
+def test_headers_that_nobody_vouches_for_are_not_acted_upon(held: VirtualHost, word: str) -> None:
+    for letter in held.take_all(DEAD_QUEUE):
+        put_back(held, letter, f"webapp-{held.name}")
+
+    code, said = resolve(held, "m-1", word)
+
+    assert code == 1
+    assert f"written by the login 'webapp-{held.name}'" in said
+    assert "HOPMAIL_OPERATOR_LOGINS" in said
+    assert dead(held) == {"before", "m-1", "after"}
 
 
 def test_resend_sends_it_once_more(held: VirtualHost, tmp_path: Path) -> None:

@@ -160,3 +160,11 @@ def test_an_odd_message_id_still_makes_one_identifier(message_id: str) -> None:
     mail = compose(Email.model_validate(PLAIN), message_id, datetime(2026, 11, 24, tzinfo=UTC))
 
     assert re.search(rb"\r\nMessage-ID: <[0-9a-f]{32}@example\.org>\r\n", mail.content)
+
+
+def test_two_spellings_of_a_domain_are_one_address() -> None:
+    addresses = {
+        parse_mailbox(f"Ada@{domain}").address for domain in ("EXAMPLE.org", "example.Org")
+    }
+
+    assert addresses == {"Ada@example.org"}

@@ -8,16 +8,20 @@ import pytest
 
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.disposition import Ack, DeadLetter, Pause, Reason, Retry
-from consumer.core.followup import back_to_lane, detail_of, followups
+from consumer.core.followup import back_to_lane, detail_of, followups, sent_again
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Conflict,
     Crashed,
     Defect,
+    Duplicate,
     Expired,
+    Forgotten,
     InDoubt,
     NotDue,
     Outcome,
+    Poisonous,
     Refused,
     Reply,
     Stage,
@@ -222,3 +226,32 @@ def test_a_long_list_of_violations_is_cut_to_fit_a_frame() -> None:
 )
 def test_every_outcome_has_its_words(outcome: Outcome, expected: dict[str, Any]) -> None:
     assert expected == detail_of(outcome)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Duplicate("another copy of it was settled before"), "settled before"),
+        (Conflict(), "another message was published with this login and message id"),
+        (Forgotten(timedelta(days=14)), "over 14 days ago"),
+        (Poisonous(5), "5 processes ended while they had it in hands"),
+    ],
+)
+def test_what_the_ledger_found_is_told_in_words(outcome: Outcome, words: str) -> None:
+    assert words in detail_of(outcome)["text"]
+
+
+def test_a_dead_letter_is_sent_again_from_its_first_attempt_to_whom_it_was_owed() -> None:
+    trail = Trail(7, FIRST, ("b@example.org",), "webapp", epoch=2)
+
+    copy = sent_again(delivery({"traceparent": "00-abc", "x-death": []}), trail)
+
+    assert (copy.exchange, copy.routing_key) == ("email", "transactional")
+    assert copy.headers == {
+        "traceparent": "00-abc",
+        "x-hopmail-attempt": 1,
+        "x-hopmail-epoch": 2,
+        "x-hopmail-first-published-ms": int(FIRST.timestamp() * 1000),
+        "x-hopmail-login": "webapp",
+        "x-hopmail-pending": ["b@example.org"],
+    }

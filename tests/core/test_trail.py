@@ -74,3 +74,24 @@ def test_a_broken_attempt_counts_as_the_first(attempt: Any) -> None:
     read = read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW)
 
     assert (read.attempt, read.pending, read.login) == (1, None, "hopmail")
+
+
+@pytest.mark.parametrize("given", [0, -1, 10**30, 2**63 - 1, "2", 2.0, None])
+def test_an_attempt_or_epoch_that_is_none_of_ours_counts_as_the_first(given: object) -> None:
+    headers = {"x-hopmail-attempt": given, "x-hopmail-epoch": given}
+
+    read = read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW)
+
+    assert read.generation == (0, 1)
+
+
+def test_nobody_pending_means_that_nothing_is_known() -> None:
+    headers: dict[str, list[str]] = {"x-hopmail-pending": []}
+
+    assert read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW).pending is None
+
+
+def test_no_login_stays_none_over_a_copy_that_ours_signs() -> None:
+    headers = trail_headers(Trail(1, NOW, None, None))
+
+    assert read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW).login is None

@@ -249,6 +249,18 @@ def test_a_group_that_fails_is_undone_whole(here: Process, path: Path) -> None:
     assert rows(path, "SELECT recipient, state FROM recipient") == [("a", State.CLAIMED)]
 
 
+def test_what_it_keeps_is_for_its_user_alone(here: Process, path: Path) -> None:
+    here.claim(wanted("a"))
+
+    files = {each.name: oct(each.stat().st_mode & 0o777) for each in path.parent.glob("*.sqlite3*")}
+    assert files == {
+        "ledger.sqlite3": "0o600",
+        "ledger.sqlite3-wal": "0o600",
+        "ledger.sqlite3-shm": "0o600",
+        "ledger.sqlite3.owners": "0o700",
+    }
+
+
 def test_a_locked_file_is_trouble(
     here: Process, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

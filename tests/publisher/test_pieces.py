@@ -8,6 +8,7 @@ from concurrent.futures import Future
 import pika
 import pytest
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorStackTimeout
 
 from publisher_lib import InvalidEmail, NotPublished, PublishManyFailed, Receipt, Unroutable
 from publisher_lib.batch import Batch
@@ -60,6 +61,7 @@ def test_what_is_no_broker_url_is_refused_without_being_quoted(url: str) -> None
         (exceptions.ChannelClosedByBroker(404, "NOT_FOUND"), "404 NOT_FOUND"),
         (exceptions.AMQPConnectionError(exceptions.AMQPError(OSError(1, "no"))), "no"),
         (exceptions.StreamLostError(), "StreamLostError"),
+        (AMQPConnectorStackTimeout(), "accepts connections but does not answer"),
     ],
 )
 def test_errors_are_explained_in_words(error: Exception, words: str) -> None:

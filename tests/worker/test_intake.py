@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumer import intake as intake_module
+from consumer.core.contract import MAX_BODY_BYTES
 from consumer.core.decide import RetryPolicy
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.endings import unsettled
@@ -249,6 +250,32 @@ def test_older_than_the_ledger_remembers_it_is_not_sent(process: Process) -> Non
     process.put(email(), properties=properties)
 
     assert process.mail().foregone == Forgotten(14 * DAY)
+
+
+def test_scheduled_for_now_long_ago_it_is_not_too_old(process: Process) -> None:
+    long_ago = int((datetime.now(UTC) - 15 * DAY).timestamp())
+    properties = Properties(message_id="m-1", type="email.v1", timestamp_seconds=long_ago)
+    due = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    process.put(email(send_at=due), properties=properties)
+
+    assert process.mail().foregone is None
+
+
+def test_who_replays_an_old_one_answers_for_it(process: Process) -> None:
+    headers = {
+        "x-hopmail-first-published-ms": int((datetime.now(UTC) - 15 * DAY).timestamp()) * 1000,
+        "x-hopmail-epoch": 1,
+    }
+    properties = Properties(message_id="m-1", type="email.v1", user_id="hopmail", headers=headers)
+    process.put(email(), properties=properties)
+
+    assert process.mail().foregone is None
+
+
+def test_a_body_too_large_is_not_even_read(process: Process) -> None:
+    process.put(b" " * (MAX_BODY_BYTES + 1))
+
+    assert process.mail().email is None
 
 
 def test_what_is_released_was_not_sent(process: Process) -> None:
