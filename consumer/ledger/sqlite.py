@@ -29,6 +29,9 @@ DAY_SECONDS: Final = 86_400
 BUSY_SECONDS: Final = 5.0
 """A worker holds the file for a millisecond at a time; one that holds it longer has stopped."""
 
+ANEW_SECONDS: Final = 8.0
+"""After the file was removed. Every process looks at it every five seconds, at least."""
+
 MAX_NOTE: Final = 300
 PRUNED_AT_ONCE: Final = 5_000
 
@@ -48,14 +51,26 @@ class SqliteStore:
         self._durable = durable
         self._db: sqlite3.Connection | None = None
         self._inode = 0
+        self._mine: dict[tuple[Key, str], tuple[Any, ...]] = {}
+        self._grants_seconds = 0.0
 
     def apply(self, wanted: Sequence[Wanted], ended: Sequence[Ended]) -> list[Claim]:
         """End claims, then grant others, all in one transaction. Returns each wanted's claim."""
-        with _transaction(self._connected()) as db:
-            day = _today()
+        db, day = self._connected(), _today()
+        if time.monotonic() < self._grants_seconds:
+            raise LedgerTrouble(
+                f"{self._path} was begun anew: what others have in hands comes first"
+            )
+        with _transaction(db):
             for each in ended:
                 db.executemany(END_OWN, _own_ends(each, self._me, day))
-            return [self._claim(db, each, day) for each in wanted]
+            claims = [self._claim(db, each, day) for each in wanted]
+        for each in ended:
+            for name in each.endings:
+                self._mine.pop((each.claim.wanted.key, name), None)
+        for claim in claims:
+            self._mine |= {(claim.wanted.key, row[2]): row for row in self._rows(claim, day)}
+        return claims
 
     def deaths(self, fingerprints: Sequence[bytes]) -> dict[bytes, int]:
         """Return how many processes ended with each of these messages in hands."""
@@ -112,7 +127,9 @@ class SqliteStore:
             if self._db is None or self._path.stat().st_ino != self._inode:
                 self.close()
                 self._db = self._connect()
-                self._inode = self._path.stat().st_ino
+                before, self._inode = self._inode, self._path.stat().st_ino
+                if before not in {0, self._inode}:
+                    self._begin_anew(self._db)
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise LedgerTrouble(f"{self._path}: {error}") from error
@@ -136,11 +153,25 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
         claim = claim_of(wanted, self._known(db, wanted.key))
-        for state, names in ((State.CLAIMED, claim.granted), (State.DOUBTFUL, claim.doubtful)):
-            for name in names:
-                row = (*wanted.key, name, *wanted.generation, state)
-                db.execute(CLAIM, (*row, wanted.fingerprint, self._me, day))
+        db.executemany(CLAIM, self._rows(claim, day))
         return claim
+
+    def _rows(self, claim: Claim, day: int) -> list[tuple[Any, ...]]:
+        wanted = claim.wanted
+        return [
+            (*wanted.key, name, *wanted.generation, state, wanted.fingerprint, self._me, day)
+            for state, names in (
+                (State.CLAIMED, claim.granted),
+                (State.DOUBTFUL, claim.doubtful),
+            )
+            for name in names
+        ]
+
+    def _begin_anew(self, db: sqlite3.Connection) -> None:
+        """Enter what we have in hands, and give the other processes time to do the same."""
+        self._grants_seconds = time.monotonic() + ANEW_SECONDS
+        with _transaction(db):
+            db.executemany(CLAIM, self._mine.values())
 
     def _known(self, db: sqlite3.Connection, key: Key) -> dict[str, Entry]:
         return {

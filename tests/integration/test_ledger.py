@@ -220,6 +220,25 @@ def test_while_the_ledger_cannot_be_written_nothing_is_sent_and_nothing_is_kept(
         wait_until(lambda: len(process.events("handled")) == 5, what="their records")
 
 
+def test_the_ledger_may_be_removed_between_dot_and_answer(vhost: VirtualHost) -> None:
+    ledger = state_folder(vhost.url) / "ledger.sqlite3"
+    with (
+        smtp_server({"END_OF_DATA": [late(3.0, "250 2.0.0 queued")]}) as server,
+        consuming(vhost.url, server.url) as process,
+    ):
+        vhost.publish_raw(email(), message_id="m-1")
+        wait_until(lambda: server.dotted, what="the dot")
+        for path in ledger.parent.glob("ledger.sqlite3*"):
+            if path.is_file():
+                path.unlink()
+        vhost.publish_raw(email(), message_id="m-2")
+        wait_until(lambda: process.handled("m-2"), 30, "the other")
+        wait_until(lambda: vhost.unsettled(QUEUE) == 0, 30, "an empty lane")
+
+        assert len(server.dotted) == 2
+        assert outcomes(process, "m-1")[0] == "accepted"
+
+
 def test_a_ledger_that_was_removed_is_begun_anew(vhost: VirtualHost, tmp_path: Path) -> None:
     ledger = state_folder(vhost.url) / "ledger.sqlite3"
     with smtp_sink(tmp_path) as sink, consuming(vhost.url, sink.url) as process:
@@ -229,7 +248,7 @@ def test_a_ledger_that_was_removed_is_begun_anew(vhost: VirtualHost, tmp_path: P
             if path.is_file():
                 path.unlink()
         vhost.publish_raw(email(), message_id="m-2")
-        wait_until(lambda: process.handled("m-2"), what="the second")
+        wait_until(lambda: process.handled("m-2"), 30, "the second")
 
     with closing(sqlite3.connect(ledger)) as found:
         assert found.execute("SELECT message_id FROM recipient").fetchall() == [("m-2",)]

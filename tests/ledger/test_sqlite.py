@@ -1,6 +1,7 @@
 """The ledger of one host: several processes, any of which may end at any point."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -24,6 +25,7 @@ from consumer.ledger.journal import Journal
 from consumer.ledger.owner import Owner
 from consumer.ledger.sqlite import SqliteStore, folders_of
 from consumer.ledger.store import LedgerTrouble
+from tests.support.consumer_process import wait_until
 
 FIRST, SECOND = Generation(0, 1), Generation(0, 2)
 RETENTION = timedelta(days=14)
@@ -211,13 +213,43 @@ def test_claims_whose_owners_folder_was_removed_are_in_doubt(here: Process, path
     assert here.claim(wanted("a")).doubtful == ("a",)
 
 
-def test_what_ends_after_the_file_was_removed_is_in_the_new_one(
-    here: Process, there: Process, path: Path
-) -> None:
-    claim = here.claim(wanted("a"))
+def remove(path: Path) -> None:
     for file in path.parent.glob("ledger.sqlite3*"):
         if file.is_file():
             file.unlink()
+
+
+def test_after_the_file_was_removed_what_is_in_hands_stays_in_these_hands(
+    here: Process, there: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "ANEW_SECONDS", 0.3)
+    ours, theirs = here.claim(wanted("a")), there.claim(wanted("b"))
+    remove(path)
+
+    for process, alarm in ((here, "No such file"), (here, "begun anew"), (there, "begun anew")):
+        with pytest.raises(LedgerTrouble, match=alarm):
+            process.claim(wanted("c"))
+    wait_until(lambda: time.monotonic() > there.store._grants_seconds, what="the time of grace")
+
+    assert there.claim(wanted("a")).must_wait
+    assert here.claim(wanted("b")).must_wait
+    here.end(ours, State.ACCEPTED)
+    there.end(theirs, State.ACCEPTED)
+    assert there.claim(wanted("a", "b")).held == ()
+
+
+def test_a_first_ledger_is_nobodys_successor(here: Process, path: Path) -> None:
+    assert not path.exists()
+
+    assert here.claim(wanted("a")).granted == ("a",)
+
+
+def test_what_ends_after_the_file_was_removed_is_in_the_new_one(
+    here: Process, there: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "ANEW_SECONDS", 0.0)
+    claim = here.claim(wanted("a"))
+    remove(path)
 
     with pytest.raises(LedgerTrouble):
         here.end(claim, State.ACCEPTED)
