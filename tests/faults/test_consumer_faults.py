@@ -44,3 +44,23 @@ def test_what_is_in_doubt_after_a_kill_is_held_and_never_sent_twice(scene: Scene
 
     assert not count.duplicated
     assert set(count.dead.values()) == {"in_doubt"}
+
+
+@pytest.mark.faults(
+    12, "consumer killed thirty times while its relay is slow: the same mails in hands"
+)
+@pytest.mark.timeout(300)
+def test_thirty_restarts_dead_letter_no_healthy_mail(scene: Scene) -> None:
+    """More often than RabbitMQ 4's own delivery limit of 20, and than makes a poison."""
+    scene.sink.answer_after_seconds = 30.0
+    scene.publish(40)
+    with scene.consumers(1) as crew:
+        for _kill in range(30):
+            crew.wait_ready()
+            scene.a_while(0.1, 0.4)
+            crew.signal(0)
+            scene.fault()
+        scene.sink.answer_after_seconds = 0.0
+        count = scene.finish()
+    count.holds()
+    assert not count.dead

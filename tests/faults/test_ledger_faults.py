@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -13,17 +13,18 @@ from tests.faults.crew import Crew
 from tests.faults.scene import Scene
 from tests.faults.sink import AtDot
 from tests.support.consumer_process import state_folder, wait_until
+from tests.support.redis_server import RedisServer, redis_server
 
 DISK_BYTES: Final = 8 * 2**20
 
 
 def play_trouble(
-    scene: Scene, folder: Path, trouble: Callable[[], AbstractContextManager[None]]
+    scene: Scene, trouble: Callable[[], AbstractContextManager[None]], **settings: Any
 ) -> None:
     """Bring the ledger into trouble three times under load, once with a consumer killed amid it."""
     scene.sink.answer_after_seconds = 0.02
     scene.publish(4_000)
-    with scene.consumers(2, state_dir=folder) as crew:
+    with scene.consumers(2, **settings) as crew:
         for round_ in range(3):
             scene.wait_for_more(200)
             alarms = len(crew.events("ledger in trouble"))
@@ -77,7 +78,22 @@ def full(folder: Path) -> Iterator[None]:
 @pytest.mark.timeout(200)
 def test_a_locked_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
     folder = state_folder(scene.vhost.url)
-    play_trouble(scene, folder, lambda: locked(folder / "ledger.sqlite3"))
+    play_trouble(scene, lambda: locked(folder / "ledger.sqlite3"), state_dir=folder)
+
+
+@contextmanager
+def killed(server: RedisServer) -> Iterator[None]:
+    """Have it dead for the length of the block, and back with all it had on disk."""
+    server.kill()
+    yield
+    server.start()
+
+
+@pytest.mark.faults(27, "Redis, which keeps the ledger, killed")
+@pytest.mark.timeout(200)
+def test_a_killed_redis_loses_and_doubles_nothing(scene: Scene, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        play_trouble(scene, lambda: killed(server), ledger_url=server.url)
 
 
 @pytest.mark.faults(27, "ledger's disk full")
@@ -85,7 +101,7 @@ def test_a_locked_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
 def test_a_full_disk_under_the_ledger_stops_sending_and_loses_nothing(scene: Scene) -> None:
     disk = scene.folder / "state"
     with small_disk(disk):
-        play_trouble(scene, disk, lambda: full(disk))
+        play_trouble(scene, lambda: full(disk), state_dir=disk)
 
 
 @pytest.mark.faults(27, "ledger's file removed")
