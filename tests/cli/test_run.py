@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from consumer.cli.run import CONFIGURATION
+from consumer.core.topology import DEAD_QUEUE
 from tests.cli.command import ROOT, environment, hopmail
 from tests.cli.supervised import Supervised, is_running, supervised, wait_consuming
 from tests.support.broker import VirtualHost
@@ -215,6 +216,45 @@ def test_a_worker_is_started_again_however_often_it_dies(tmp_path: Path) -> None
         found.stop()
 
     assert code == 0
+
+
+DIES_OF_POISON = """
+import os, sys
+
+if "consume" in sys.orig_argv:
+    from consumer import worker
+
+    compose = worker.compose
+
+    def dying(email, *rest):
+        if email.subject == "poison":
+            os.abort()
+        return compose(email, *rest)
+
+    worker.compose = dying
+"""
+
+
+def test_mails_that_kill_their_worker_end_as_dead_letters_and_their_neighbour_is_sent_before(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIES_OF_POISON)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    vhost.declare_topology()
+    for number in range(3):
+        poison = BODY.replace(b'"subject": "s"', b'"subject": "poison"')
+        vhost.publish_raw(poison, message_id=f"poison-{number}")
+    vhost.publish_raw(BODY, message_id="healthy")
+
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
+        wait_until(lambda: sink.count() == 1, 60, "the neighbour")
+        assert vhost.queue_depth(DEAD_QUEUE) == 0
+        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, 90, "the dead letters")
+        reasons = {dead.headers["x-hopmail-reason"] for dead in vhost.dead_letters(3)}
+
+        assert reasons == {"poison"}
+        assert run.terminate() == 0
+        assert sink.count() == 1
 
 
 def test_a_ledger_that_cannot_be_kept_is_told_in_one_line(tmp_path: Path) -> None:
