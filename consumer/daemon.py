@@ -16,6 +16,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.core.exit_code import ExitCode
+from consumer.core.mail import Mail
 from consumer.desk import Desk
 from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
@@ -31,6 +32,9 @@ HOUSEKEEPING_SECONDS: Final = 1.0
 TAKE_SECONDS: Final = 5.0
 LONGEST_HOLD_SECONDS: Final = 10 * 60.0
 """With the 15 minutes a transaction may take it stays below RabbitMQ's consumer timeout of 30."""
+
+LONGEST_WAIT_SECONDS: Final = 10.0
+"""For another process's claim: one that stands still must not fill this one's prefetch."""
 
 LAST_WORD_SECONDS: Final = 5.0
 """Kept of the grace time for the replies to final dots."""
@@ -176,15 +180,18 @@ class Daemon:
     def _return_long_held(self) -> None:
         # A thread of its own: a broker that blocks publishers would hold up the main one.
         while not self._stop.wait(HOUSEKEEPING_SECONDS):
-            self._return_held_since(time.monotonic() - LONGEST_HOLD_SECONDS)
+            now = time.monotonic()
+            held = self._inbox.take_older_than(now - LONGEST_HOLD_SECONDS)
+            self._return(held, self._desk.return_to_lane)
+            waiting = self._intake.take_older_than(now - LONGEST_WAIT_SECONDS)
+            self._return(waiting, self._desk.set_aside)
 
-    def _return_held_since(self, received_seconds: float) -> None:
-        for held in (self._inbox, self._intake):
-            for mail in held.take_older_than(received_seconds):
-                if self._consumer.is_current(mail.delivery):
-                    self._desk.return_to_lane(mail)
-                else:
-                    self._intake.release(mail)
+    def _return(self, mails: list[Mail], how: Callable[[Mail], None]) -> None:
+        for mail in mails:
+            if self._consumer.is_current(mail.delivery):
+                how(mail)
+            else:
+                self._intake.release(mail)
 
     def _serve(self, session: int) -> None:
         transactor = self._relays.transactor(self._stop)

@@ -1,5 +1,6 @@
 """One mail from the inbox to its settlement: what a session's thread does with it."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from consumer.core.answer import Answer
 from consumer.core.disposition import Pause
 from consumer.core.endings import settled, unsettled
 from consumer.core.envelope import Composed
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.core.mail import Mail
 from consumer.core.outcome import InDoubt, Stage, Unreachable
 from consumer.intake import READING_SLOT, Intake
@@ -23,6 +24,8 @@ from consumer.ledger.opening import Hands
 from consumer.smtp.failover import Failover
 from consumer.smtp.session import GivenBack
 from consumer.worker import Worker
+
+log = logging.getLogger(__name__)
 
 FIRST_SESSION_SLOT: Final = READING_SLOT + 1
 
@@ -64,7 +67,21 @@ class Desk:
 
     def return_to_lane(self, mail: Mail) -> None:
         """Give a mail back to its lane, as a copy: once it is there, the claim on it may go."""
+        self._replace(mail, self._worker.back_to_lane(mail.delivery))
 
+    def set_aside(self, mail: Mail) -> None:
+        """Have a mail that another process works on come again later, as a copy: others wait."""
+        waited_seconds = time.monotonic() - mail.delivery.received_seconds
+        log.warning(
+            "waits for another process",
+            extra={
+                "message_id": mail.delivery.properties.message_id,
+                "waited_seconds": round(waited_seconds, 1),
+            },
+        )
+        self._replace(mail, self._worker.aside(mail.delivery))
+
+    def _replace(self, mail: Mail, copy: Followup) -> None:
         def let_go(kept: Callable[[], None]) -> None:
             self._intake.release(mail)
             kept()
@@ -72,7 +89,7 @@ class Desk:
         self._settler.settle(
             Settlement(
                 mail.delivery,
-                (self._worker.back_to_lane(mail.delivery),),
+                (copy,),
                 commit=let_go,
                 settled=lambda: None,
                 abandoned=lambda: self._intake.release(mail),

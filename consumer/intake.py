@@ -24,6 +24,8 @@ READING_SLOT: Final = 0
 """In hands; the sessions' come after it."""
 
 LOOK_AGAIN_SECONDS: Final = 1.0
+"""Also how long, at least, what processes died of waits for what is delivered with it."""
+
 LARGEST_GROUP: Final = 200
 
 
@@ -40,7 +42,8 @@ class Inbox(Protocol):
 class Intake:
     """Reads deliveries and claims their recipients, in the order in which they came.
 
-    A mail that another process works on waits here, unacked, and is looked at again.
+    A mail that another process works on waits here, unacked, and is looked at again. So does one
+    that processes died of, for a moment: it is to reach the inbox after its neighbours.
     """
 
     def __init__(
@@ -130,7 +133,10 @@ class Intake:
 
     def _ask(self, mail: Mail) -> None:
         wanted = mail.wanted
-        if wanted is None:
+        if mail.deaths and _came_just_now(mail):
+            with self._lock:
+                self._waiting.append(mail)
+        elif wanted is None:
             self._inbox.put(mail)
         else:
             self._ledger.claim(wanted, partial(self._claimed, mail))
@@ -156,3 +162,7 @@ class Intake:
         for mail in waiting:
             if self._is_current(mail.delivery):
                 self._ask(mail)
+
+
+def _came_just_now(mail: Mail) -> bool:
+    return time.monotonic() - mail.delivery.received_seconds < LOOK_AGAIN_SECONDS

@@ -12,7 +12,7 @@ from consumer.core.decide import RetryPolicy, decide
 from consumer.core.decode import decode, read
 from consumer.core.delivery import Delivery
 from consumer.core.envelope import Composed
-from consumer.core.followup import back_to_lane, followups
+from consumer.core.followup import aside, back_to_lane, followups
 from consumer.core.freshness import not_now
 from consumer.core.handled import Followup, Handled, Verdict
 from consumer.core.ledger import POISON_AFTER_DEATHS, Claim, Standing
@@ -103,6 +103,11 @@ class Worker:
         """Return the copy that gives a delivery back to its lane, no attempt spent."""
         trail = read_trail(delivery.properties, self.trusted_logins, self.now())
         return back_to_lane(delivery, trail)
+
+    def aside(self, delivery: Delivery) -> Followup:
+        """Return the copy that comes back after the shortest delay, no attempt spent."""
+        trail = read_trail(delivery.properties, self.trusted_logins, self.now())
+        return aside(delivery, trail, self.policy.delays[0])
 
     def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
         outcome = not_now(email, now)

@@ -19,8 +19,10 @@ class Inbox:
     """Hands mails to sessions so that bulk never delays transactional mail.
 
     The first session serves the transactional lane alone, the others take turns between the
-    lanes; a single session takes turns, transactional first. `on_full` is called with a lane and
-    True when too many of its bytes are held, and with False when there is room again.
+    lanes; a single session takes turns, transactional first. What processes died of comes last in
+    its lane, the deadliest first: should this one die of it too, its neighbours are sent by then.
+    `on_full` is called with a lane and True when too many of its bytes are held, and with False
+    when there is room again.
     """
 
     def __init__(self, sessions: int, on_full: OnFull = lambda _lane, _full: None) -> None:
@@ -39,9 +41,9 @@ class Inbox:
         return sum(map(len, self._lanes.values()))
 
     def put(self, mail: Mail) -> None:
-        """Add a mail at the end of its lane."""
+        """Add a mail at the end of its lane, or of those that as many processes died of."""
         with self._lock:
-            self._lanes[mail.delivery.lane].append(mail)
+            insort(self._lanes[mail.delivery.lane], mail, key=_danger)
             self._added(mail)
 
     def put_back(self, mail: Mail) -> None:
@@ -120,8 +122,12 @@ class Inbox:
             self._on_full(lane, full)
 
 
-def _place(mail: Mail) -> tuple[int, int]:
-    return mail.delivery.generation, mail.delivery.tag
+def _danger(mail: Mail) -> tuple[bool, int]:
+    return mail.deaths > 0, -mail.deaths
+
+
+def _place(mail: Mail) -> tuple[bool, int, int, int]:
+    return *_danger(mail), mail.delivery.generation, mail.delivery.tag
 
 
 def _other(lane: Lane) -> Lane:

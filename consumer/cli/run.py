@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from consumer.cli.start import relays_or_exit, settings_or_exit
+from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.ops.metrics import sweep
 from consumer.settings import Settings
 
@@ -20,11 +20,14 @@ STOP_SLACK: Final = timedelta(seconds=10)
 def run() -> None:
     """Keep HOPMAIL_PROCESSES consumer processes running, until SIGTERM.
 
-    Exits 0 after a stop, 78 where the settings are wrong, 1 when no process could be kept up.
+    Exits 0 after a stop, 78 where settings, topology or ledger are wrong, 1 when no process could
+    be started.
     """
     settings = settings_or_exit()
-    # Here too: supervisor would start processes that end with this again and again.
+    # Here too: told once, and not by each process.
     relays_or_exit(settings)
+    _ledger, hands = ledger_or_exit(settings)
+    hands.close()
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]

@@ -1,8 +1,12 @@
-"""What commands begin with: settings and relays, or what is wrong with them."""
+"""What commands begin with: settings, relays and ledger, or what is wrong with them."""
 
 import typer
 
 from consumer.core.exit_code import ExitCode
+from consumer.desk import FIRST_SESSION_SLOT
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
+from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger
 from consumer.settings import Settings, SettingsError, load_settings
 from consumer.smtp.relays import Relays
 
@@ -27,4 +31,18 @@ def relays_or_exit(settings: Settings) -> Relays:
             f" {error.strerror}; create the folder and let this user write to it",
             err=True,
         )
+        raise typer.Exit(ExitCode.CONFIG) from None
+
+
+def ledger_or_exit(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
+    """Return the ledger and our hands; say why and exit with 78 where it cannot be opened."""
+    try:
+        return open_ledger(
+            settings.ledger,
+            settings.state_dir,
+            settings.ledger_retention,
+            FIRST_SESSION_SLOT + settings.smtp_sessions,
+        )
+    except LedgerUnusable as unusable:
+        typer.echo(f"✗ {unusable}", err=True)
         raise typer.Exit(ExitCode.CONFIG) from None

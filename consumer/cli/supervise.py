@@ -7,16 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from supervisor import supervisord  # type: ignore[import-untyped]  # it ships no types
+from supervisor import process, supervisord  # type: ignore[import-untyped]  # it ships no types
 from supervisor.options import ServerOptions  # type: ignore[import-untyped]  # as above
+from supervisor.states import ProcessStates  # type: ignore[import-untyped]  # as above
 
 from consumer.cli.watch import GAVE_UP
+from consumer.core.exit_code import ExitCode
 
 LAST_LINES_SECONDS: Final = 5.0
+PAUSE_SECONDS: Final = 1.0
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -41,19 +45,30 @@ class Options(ServerOptions):  # type: ignore[misc]  # as above
         return pid
 
 
+class Process(process.Subprocess):  # type: ignore[misc]  # as above
+    """A process that supervisor starts again not at once, but a moment after its end."""
+
+    def transition(self) -> None:
+        """Go on from the state it is in, if it is time."""
+        ended_seconds = time.time() - self.laststop
+        if self.state != ProcessStates.EXITED or not 0 <= ended_seconds < PAUSE_SECONDS:
+            super().transition()
+
+
 def main() -> None:
     """Serve the configuration file that is the one argument, until a signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     output = _through_a_pipe()
-    supervisord.ServerOptions = Options
+    supervisord.ServerOptions, process.Subprocess = Options, Process
     try:
         with TemporaryDirectory(prefix="hopmail-") as folder:
             os.environ["SUPERVISE_FOLDER"] = folder
             supervisord.main(["--nodaemon", "--configuration", sys.argv[1]])
-            gave_up = (Path(folder) / GAVE_UP).exists()
+            gave_up = Path(folder) / GAVE_UP
+            code = int(gave_up.read_text()) if gave_up.exists() else ExitCode.OK
     finally:
         _finish(output)
-    sys.exit(1 if gave_up else 0)
+    sys.exit(code)
 
 
 def _through_a_pipe() -> "subprocess.Popen[bytes]":

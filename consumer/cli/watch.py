@@ -1,4 +1,4 @@
-"""A supervisor event listener: ends supervisor once every consumer process is given up.
+"""A supervisor event listener: ends supervisor once no consumer process is started again.
 
 Left alone it would go on with nothing to supervise, and a container would look alive.
 http://supervisord.org/events.html#event-listener-notification-protocol
@@ -11,36 +11,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from consumer.core.exit_code import ExitCode
+
 GAVE_UP: Final = "gave-up"
-"""The file in supervisor's folder that says: no process could be kept running."""
+"""The file in supervisor's folder that says: no process is kept running. It holds the exit code."""
 
 
 def main() -> None:
-    """Read state changes from supervisor until all processes are in FATAL."""
+    """Read state changes from supervisor until all processes are given up or say 78."""
     # supervisor's children start with these blocked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     folder, processes = Path(os.environ["SUPERVISE_FOLDER"]), int(os.environ["SUPERVISE_PROCESSES"])
-    fatal: set[str] = set()
-    for event, process in _changes():
+    ended: dict[str, ExitCode] = {}
+    for event, body in _changes():
+        process = body["processname"]
+        ended.pop(process, None)
         if event == "PROCESS_STATE_FATAL":
-            fatal.add(process)
-        else:
-            fatal.discard(process)
-        if len(fatal) == processes:
-            (folder / GAVE_UP).touch()
+            ended[process] = ExitCode.FAILED
+        elif body.get("expected") == "1":
+            ended[process] = ExitCode.CONFIG
+        if len(ended) == processes:
+            (folder / GAVE_UP).write_text(str(min(ended.values())))
             os.kill(os.getppid(), signal.SIGTERM)
 
 
-def _changes() -> Iterator[tuple[str, str]]:
-    """Yield (event, process name); each is acknowledged when the next is asked for."""
+def _changes() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (event, its body); each is acknowledged when the next is asked for."""
     while True:
         _say("READY\n")
         line = sys.stdin.readline()
         if not line:
             return
         head = _tokens(line)
-        body = _tokens(sys.stdin.read(int(head["len"])))
-        yield head["eventname"], body["processname"]
+        yield head["eventname"], _tokens(sys.stdin.read(int(head["len"])))
         _say("RESULT 2\nOK")
 
 

@@ -85,6 +85,12 @@ def back_to_lane(delivery: Delivery, trail: Trail) -> Followup:
     return Followup(EXCHANGE, delivery.lane, {**_kept(delivery), **trail_headers(trail)})
 
 
+def aside(delivery: Delivery, trail: Trail, delay: timedelta) -> Followup:
+    """Return the copy that comes back to its lane after `delay`, no attempt spent."""
+    headers = {**_kept(delivery), **trail_headers(trail)}
+    return Followup(RETRY_EXCHANGE, retry_key(delivery.lane, delay), headers)
+
+
 def sent_again(delivery: Delivery, trail: Trail) -> Followup:
     """Return the copy that has a dead letter sent again, from its first attempt on."""
     headers = {**_kept(delivery), **trail_headers(replace(trail, attempt=1))}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,29 @@ def test_what_is_put_back_keeps_its_place() -> None:
     inbox.put_back(first)
 
     assert tags(inbox, 0, 3) == [1, 2, 3]
+
+
+def test_what_processes_died_of_waits_for_its_lane_to_be_clean_and_the_deadliest_goes_first() -> (
+    None
+):
+    inbox = Inbox(sessions=1)
+    for tag, deaths in ((1, 1), (2, 0), (3, 4), (4, 1), (5, 0)):
+        inbox.put(replace(mail(tag), deaths=deaths))
+    inbox.put(replace(mail(6, Lane.BULK), deaths=1))
+
+    assert tags(inbox, 0, 7) == [2, 6, 5, 3, 1, 4]
+
+
+def test_what_processes_died_of_is_put_back_behind_the_clean() -> None:
+    inbox = Inbox(sessions=1)
+    inbox.put(replace(mail(1), deaths=1))
+    deadly = inbox.take(0, NOW_SECONDS)
+    assert deadly is not None
+    inbox.put(mail(2))
+
+    inbox.put_back(deadly)
+
+    assert tags(inbox, 0, 2) == [2, 1]
 
 
 def test_a_single_session_takes_turns_transactional_first() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from consumer.cli.run import CONFIGURATION
-from tests.cli.command import ROOT, environment
+from consumer.core.topology import DEAD_QUEUE
+from tests.cli.command import ROOT, environment, hopmail
 from tests.cli.supervised import Supervised, is_running, supervised, wait_consuming
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
@@ -132,22 +133,49 @@ def test_the_files_of_workers_that_are_no_more_are_removed_at_the_start(
         assert run.terminate() == 0
 
 
-def test_it_ends_with_1_when_no_worker_can_be_kept_running(tmp_path: Path) -> None:
-    """Each worker finds wrong settings, as when a secret vanishes after the start."""
-    quick = (ROOT / CONFIGURATION).read_text().replace("startretries=10", "startretries=1")
-    configuration = tmp_path / "supervisord.conf"
-    configuration.write_text(quick)
-    place = tmp_path / "place"
-    place.mkdir()
-    variables = environment() | {
+def supervised_by(configuration: str, place: Path, **variables: str) -> Supervised:
+    """Start supervisor with a configuration of the test's own, without `hopmail run`'s checks."""
+    file = place / "supervisord.conf"
+    file.write_text(configuration)
+    folder = place / "t"
+    folder.mkdir()
+    given = {
         "SUPERVISE_PYTHON": sys.executable,
-        "TMPDIR": str(place),
+        "TMPDIR": str(folder),
         "SUPERVISE_PROCESSES": "2",
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }
-    found = Supervised(
-        tmp_path / "out", ("-m", "consumer.cli.supervise", str(configuration)), variables
+    return Supervised(
+        place / "out",
+        ("-m", "consumer.cli.supervise", str(file)),
+        environment() | given | variables,
+    )
+
+
+def test_it_ends_with_78_at_once_when_every_worker_finds_its_settings_wrong(
+    tmp_path: Path,
+) -> None:
+    """As when a secret vanishes after the start."""
+    found = supervised_by((ROOT / CONFIGURATION).read_text(), tmp_path)
+
+    try:
+        code = found.wait()
+    finally:
+        found.stop()
+
+    assert code == 78
+    assert found.text.count("HOPMAIL_AMQP_URL is missing") == 2, "once by each worker"
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_it_ends_with_1_when_no_worker_can_be_started(tmp_path: Path) -> None:
+    found = supervised_by(
+        (ROOT / CONFIGURATION)
+        .read_text()
+        .replace('"%(ENV_SUPERVISE_PYTHON)s" -P -m consumer consume', str(tmp_path / "none"))
+        .replace("startretries=10", "startretries=1"),
+        tmp_path,
     )
 
     try:
@@ -156,8 +184,92 @@ def test_it_ends_with_1_when_no_worker_can_be_kept_running(tmp_path: Path) -> No
         found.stop()
 
     assert code == 1
-    assert "HOPMAIL_AMQP_URL is missing" in found.text
-    assert list(place.iterdir()) == []
+
+
+DIES = """
+import os, sys
+with open(sys.argv[1], "a+") as lives:
+    print("life", file=lives)
+    lives.seek(0)
+    count = len(lives.readlines())
+os.kill(os.getpid(), 9) if count % 2 else sys.exit(70)
+"""
+
+
+def test_a_worker_is_started_again_however_often_it_dies(tmp_path: Path) -> None:
+    """Mails that kill their worker must not end the service."""
+    program, lives = tmp_path / "dies.py", tmp_path / "lives"
+    program.write_text(DIES)
+    found = supervised_by(
+        (ROOT / CONFIGURATION)
+        .read_text()
+        .replace("-P -m consumer consume", f"{program} {lives}")
+        .replace("startretries=10", "startretries=1"),
+        tmp_path,
+        SUPERVISE_PROCESSES="1",
+    )
+
+    try:
+        wait_until(lambda: lives.exists() and lives.read_text().count("life") == 5, 30, "5 lives")
+        code = found.terminate()
+    finally:
+        found.stop()
+
+    assert code == 0
+
+
+DIES_OF_POISON = """
+import os, sys
+
+if "consume" in sys.orig_argv:
+    from consumer import worker
+
+    compose = worker.compose
+
+    def dying(email, *rest):
+        if email.subject == "poison":
+            os.abort()
+        return compose(email, *rest)
+
+    worker.compose = dying
+"""
+
+
+def test_mails_that_kill_their_worker_end_as_dead_letters_and_their_neighbour_is_sent_before(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIES_OF_POISON)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    vhost.declare_topology()
+    for number in range(3):
+        poison = BODY.replace(b'"subject": "s"', b'"subject": "poison"')
+        vhost.publish_raw(poison, message_id=f"poison-{number}")
+    vhost.publish_raw(BODY, message_id="healthy")
+
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
+        wait_until(lambda: sink.count() == 1, 60, "the neighbour")
+        assert vhost.queue_depth(DEAD_QUEUE) == 0
+        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, 90, "the dead letters")
+        reasons = {dead.headers["x-hopmail-reason"] for dead in vhost.dead_letters(3)}
+
+        assert reasons == {"poison"}
+        assert run.terminate() == 0
+        assert sink.count() == 1
+
+
+def test_a_ledger_that_cannot_be_kept_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = hopmail(
+        "run",
+        amqp_url="amqp://a:b@127.0.0.1:1",
+        smtp_url="smtp://127.0.0.1:1?tls=none",
+        state_dir=tmp_path / "file" / "state",
+    )
+
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert ended.returncode == 78
+    assert line.startswith(f"✗ HOPMAIL_LEDGER_URL: {tmp_path}/file/state cannot be written")
 
 
 def test_the_output_may_be_a_socket_as_systemd_gives_it(vhost: VirtualHost, sink: SmtpSink) -> None:

@@ -1,6 +1,7 @@
 """What must be on the broker before the ack."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.disposition import Ack, DeadLetter, Pause, Reason, Retry
-from consumer.core.followup import back_to_lane, detail_of, followups, sent_again
+from consumer.core.followup import aside, back_to_lane, detail_of, followups, sent_again
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
@@ -59,6 +60,16 @@ def test_what_is_accepted_or_paused_leaves_nothing_behind() -> None:
     ]
 
     assert followups(delivery(), TRAIL, verdicts, NOW) == ()
+
+
+def test_set_aside_it_comes_back_as_the_same_copy_of_itself() -> None:
+    trail = replace(TRAIL, attempt=3, pending=("a@example.org",), epoch=1)
+
+    followup = aside(delivery(), trail, timedelta(seconds=30))
+
+    assert followup == Followup(
+        "email.retry", "transactional.30s", back_to_lane(delivery(), trail).headers
+    )
 
 
 def test_recipients_that_wait_equally_long_share_one_copy() -> None:

@@ -3,20 +3,21 @@
 import json
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from consumer.core.ledger import ALONE_AFTER_DEATHS, POISON_AFTER_DEATHS
+from consumer.core.ledger import ALONE_AFTER_DEATHS, POISON_AFTER_DEATHS, State
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, state_folder, wait_until
 from tests.support.smtp_script import Event, hang_up, late, say, silence
-from tests.support.smtp_server import smtp_server
-from tests.support.smtp_sink import smtp_sink
+from tests.support.smtp_server import SmtpServer, smtp_server
+from tests.support.smtp_sink import MESSAGE_ID, SmtpSink, smtp_sink
 
 QUEUE = lane_queue(Lane.TRANSACTIONAL)
 
@@ -344,3 +345,48 @@ def test_a_process_that_stands_still_keeps_its_claim_and_nobody_else_sends(
             wait_until(lambda: second.handled("m-1"), what="the mail of the dead")
             assert outcomes(second, "m-1") == ["accepted"]
             assert sink.count() == 2
+
+
+def claimed(vhost: VirtualHost) -> int:
+    """Return how many recipients are claimed on the ledger."""
+    with closing(sqlite3.connect(state_folder(vhost.url) / "ledger.sqlite3")) as ledger:
+        query = "SELECT count(*) FROM recipient WHERE state = ?"
+        return int(ledger.execute(query, (State.CLAIMED,)).fetchone()[0])
+
+
+def sent_by(sink: SmtpSink, server: SmtpServer) -> Counter[str]:
+    """Return how often two relays together took each message id."""
+    found = (MESSAGE_ID.search(mail.content) for mail in server.mails)
+    return sink.message_ids() + Counter(match[1].decode() for match in found if match)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGCONT])
+def test_a_process_that_stands_still_does_not_stop_the_lane_of_another(
+    vhost: VirtualHost, tmp_path: Path, end: signal.Signals
+) -> None:
+    mine = {f"m-{number}" for number in range(8)}
+    with (
+        smtp_server({"MAIL": late(5.0, "250 2.1.0 Ok")}) as server,
+        consuming(vhost.url, server.url, prefetch=8) as first,
+    ):
+        for message_id in mine:
+            vhost.publish_raw(email(), message_id=message_id)
+        wait_until(lambda: claimed(vhost) == 8, what="the claims")
+        first.signal(signal.SIGSTOP)
+        server.script.clear()
+        vhost.close_connections()
+        with smtp_sink(tmp_path) as sink, consuming(vhost.url, sink.url, prefetch=8) as second:
+            wait_until(lambda: vhost.unsettled(QUEUE) == 8, what="the prefetch to be full")
+            vhost.publish_raw(email(), message_id="new")
+            wait_until(lambda: second.handled("new"), 20, "the new mail")
+            told = second.events("waits for another process")
+            assert told
+            assert {line["message_id"] for line in told} <= mine
+            assert all(10 <= line["waited_seconds"] < 20 for line in told)
+            assert sink.count() == 1
+
+            first.signal(end)
+            wait_until(lambda: len(sent_by(sink, server)) == 9, 40, "every mail")
+            wait_until(lambda: claimed(vhost) == 0, what="the ends of the claims")
+            wait_until(lambda: vhost.unsettled(QUEUE) == 0, what="an empty lane")
+            assert set(sent_by(sink, server).values()) == {1}

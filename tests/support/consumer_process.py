@@ -88,7 +88,7 @@ class ConsumerProcess:
 
     def handled(self, message_id: str) -> list[dict[str, Any]]:
         """Return the lines of one message's handled deliveries."""
-        return [line for line in list(self.lines) if line.get("message_id") == message_id]
+        return [line for line in self.events("handled") if line.get("message_id") == message_id]
 
     def rss_bytes(self) -> int:
         """Return the resident set size."""

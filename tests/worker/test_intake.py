@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -242,6 +243,22 @@ def test_what_processes_died_of_is_alone_and_then_dead(process: Process, path: P
 
     assert mail.foregone == Poisonous(POISON_AFTER_DEATHS)
     assert mail.claim is None
+
+
+def test_what_processes_died_of_comes_after_what_is_delivered_with_it(
+    process: Process, path: Path
+) -> None:
+    deadly = email()
+    dying = Owner(folders_of(path), 1)
+    dying.take(0, fingerprint("m-1", deadly))
+    dying.close()
+    received = time.monotonic() + 1.0
+
+    process.put(deadly, redelivered=True, received_seconds=received)
+    process.put(email("b@example.org"), "m-2", received_seconds=received)
+
+    process.mail(2)
+    assert [mail.deaths for mail in process.inbox.mails] == [0, 1]
 
 
 def test_older_than_the_ledger_remembers_it_is_not_sent(process: Process) -> None:
