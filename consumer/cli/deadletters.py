@@ -1,5 +1,6 @@
 """`hopmail deadletters`: dead letters that wait for a person's word."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, NoReturn
 
@@ -31,6 +32,8 @@ CLOSE_SECONDS = 5.0
 @app.callback()
 def deadletters() -> None:
     """Settle dead letters that wait for a person's word."""
+    # A person reads our own line; what was logged on the way says it again.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @app.command()
@@ -54,7 +57,7 @@ def resolve(
     except BrokerUnavailable as error:
         _fail(f"broker: {error}")
     except (LedgerUnusable, LedgerTrouble) as error:
-        _fail(f"ledger: {error}")
+        _fail(f"ledger: {error}; the dead letter is untouched")
     except PublishError as error:
         _fail(f"not sent again: {error}")
 

@@ -152,3 +152,21 @@ def test_a_ledger_that_cannot_be_written_keeps_the_dead_letter(held: VirtualHost
     assert ended.returncode == 1
     assert "HOPMAIL_LEDGER_URL: /proc/nowhere cannot be written" in ended.stderr
     assert dead(held) == {"before", "m-1", "after"}
+
+
+def test_a_ledger_that_is_away_is_one_line_and_keeps_the_dead_letter(held: VirtualHost) -> None:
+    ended = hopmail(
+        "deadletters",
+        "resolve",
+        "m-1",
+        "--sent",
+        amqp_url=held.url,
+        smtp_url=NOWHERE,
+        ledger_url="redis://127.0.0.1:1/0",
+    )
+
+    assert ended.returncode == 1
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert line.startswith("✗ ledger: Redis: ")
+    assert line.endswith("; the dead letter is untouched")
+    assert dead(held) == {"before", "m-1", "after"}
