@@ -62,7 +62,7 @@ def open_ledger(
 
 def _sqlite(url: LedgerURL, retention: timedelta, slots: int) -> tuple[Ledger, Owner]:
     path = Path(url.path)
-    _refuse_foreign_root(path.parent)
+    refuse_foreign_root(path.parent)
     try:
         owner = Owner(folders_of(path), slots)
         journal = Journal(owner.folder)
@@ -88,6 +88,7 @@ def _redis(
             "HOPMAIL_LEDGER_URL: a ledger on Redis needs the extra: pip install hopmail[redis]"
         ) from error
     folders = state_dir / REDIS_OWNERS
+    refuse_foreign_root(state_dir)
     try:
         owner = Owner(folders, slots)
     except OSError as error:
@@ -100,7 +101,7 @@ def _redis(
     return Ledger(store, RedisNotes(server, tickets), retention), owner
 
 
-def _refuse_foreign_root(folder: Path) -> None:
+def refuse_foreign_root(folder: Path) -> None:
     """Raise LedgerUnusable where root would leave files that the folder's owner cannot open."""
     if os.geteuid() != 0 or not folder.exists():
         return

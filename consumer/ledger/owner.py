@@ -51,10 +51,13 @@ class Owner:
 
 @contextmanager
 def dead(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a process that has ended; False while it lives or is being settled."""
+    """Hold the lock of a process that has ended; False while it lives or is being settled.
+
+    False as well for what is no folder: somebody else's.
+    """
     try:
         lock = _lock(folder / LOCK, create=False)
-    except (BlockingIOError, FileNotFoundError):
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         yield False
         return
     try:
