@@ -16,7 +16,7 @@ from pydantic_settings import (
 )
 
 from consumer.core.durations import format_duration
-from consumer.core.ledger_url import LedgerURL
+from consumer.core.ledger_url import DEFAULT_FILE, LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.mask import mask_urls
@@ -62,7 +62,7 @@ def _prefetch(found: dict[str, Any]) -> str:
 
 
 def _ledger_file(found: dict[str, Any]) -> str:
-    return f"sqlite://{quote(str(found['state_dir'] / 'ledger.sqlite3'))}"
+    return f"sqlite://{quote(str(found['state_dir'] / DEFAULT_FILE))}"
 
 
 def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
