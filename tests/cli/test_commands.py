@@ -232,6 +232,7 @@ def test_a_rate_that_cannot_be_kept_is_told(command: str, tmp_path: Path) -> Non
         amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
         smtp_url=f"{NOWHERE}&rate=1",
         state_dir=tmp_path / "file" / "state",
+        ledger_url="none",
     )
 
     (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "rate" in line]
