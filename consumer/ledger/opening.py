@@ -23,6 +23,10 @@ REDIS_OWNERS: Final = "redis.owners"
 PASSING: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO})
 """A disk that is full, read-only or failing comes right without any change to the settings."""
 
+NO_EXTRA: Final = (
+    "a ledger on Redis needs the extra: pip install -c constraints.txt '.[consumer,redis]'"
+)
+
 
 class Hands(Protocol):
     """What this process has in hands, seen by whoever comes after it."""
@@ -108,9 +112,7 @@ def _redis(
         from consumer.ledger.redis_notes import RedisNotes  # noqa: PLC0415 - the reason above
         from consumer.ledger.redis_server import Server  # noqa: PLC0415 - the reason above
     except ModuleNotFoundError as error:
-        raise LedgerUnusable(
-            "HOPMAIL_LEDGER_URL: a ledger on Redis needs the extra: pip install hopmail[redis]"
-        ) from error
+        raise LedgerUnusable(f"HOPMAIL_LEDGER_URL: {NO_EXTRA}") from error
     owner = owner_for(url, state_dir, slots)
     server, tickets = Server(redis_url, owner.name, retention), Tickets(owner.name)
     store = RedisStore(server, tickets, state_dir / REDIS_OWNERS)

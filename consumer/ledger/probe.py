@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
-from consumer.ledger.opening import LedgerUnusable, owner_for
+from consumer.ledger.opening import NO_EXTRA, LedgerUnusable, owner_for
 from consumer.ledger.sqlite import SqliteStore
 from consumer.ledger.store import LedgerTrouble
 
@@ -29,8 +29,7 @@ def probe(url: LedgerURL, state_dir: Path) -> Iterator[Finding]:
                 # Only now: the library is an extra.
                 from consumer.ledger.redis_probe import probe_redis  # noqa: PLC0415 - see above
             except ModuleNotFoundError:
-                cure = "pip install 'hopmail[redis]'"
-                yield Finding(good=False, text=f"a ledger on Redis needs the extra: {cure}")
+                yield Finding(good=False, text=NO_EXTRA)
             else:
                 yield from probe_redis(url.redis)
         case _:

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from consumer.core.durations import format_duration
+from consumer.core.durations import spell_duration
 from consumer.core.ledger_url import DEFAULT_FILE, LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
@@ -68,7 +68,7 @@ def _ledger_file(found: dict[str, Any]) -> str:
 def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
     delays, max_age = info.data.get("retry_delays"), info.data.get("max_age")
     if delays and max_age and retention <= max_age + delays[-1]:
-        longest = format_duration(max_age + delays[-1])
+        longest = spell_duration(max_age + delays[-1])
         raise ValueError(
             f"must be longer than {longest}, HOPMAIL_MAX_AGE and the last of HOPMAIL_RETRY_DELAYS:"
             " a copy that comes after it is forgotten might be sent again"
