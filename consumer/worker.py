@@ -38,6 +38,7 @@ LOST_ANSWER: Final = "the process that sent it ended before the relay's answer w
 
 DUPLICATES: Final = {
     Standing.DONE: "another copy of it was settled before",
+    Standing.DEAD: "another copy of it is a dead letter: send that again, or use a new id",
     Standing.STALE: "a later copy of it is under way",
 }
 

@@ -1,7 +1,7 @@
 """How the daemon reaches the broker for what is done in a moment."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pika
@@ -35,6 +35,8 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
             raise BrokerUnavailable(f"{broker.address}: {explain(error)}") from None
         finally:
             if connection.is_open:
-                connection.close()
+                # What ended the block is what the caller must hear of.
+                with suppress(exceptions.AMQPError, OSError):
+                    connection.close()
         return
     raise BrokerUnavailable("; ".join(failures))

@@ -39,8 +39,8 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
     yield from _relays(settings)
     yield from _rates(settings)
-    for good, text in probe(settings.ledger, settings.state_dir):
-        yield good, f"ledger: {text}"
+    for good, text, about in probe(settings.ledger, settings.state_dir):
+        yield good, f"{about}: {text}"
     yield from _metrics(settings.metrics_dir)
 
 

@@ -1,24 +1,28 @@
 """`hopmail consume`: one consumer process."""
 
+import logging
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
-from consumer.cli.start import relays_or_exit, settings_or_exit
+from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
 from consumer.core.topology import topology
-from consumer.daemon import FULL_HOLD, Daemon
-from consumer.desk import FIRST_SESSION_SLOT, Desk
+from consumer.daemon import FULL_HOLD, STOPS, Daemon
+from consumer.desk import Desk
 from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
-from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger
+from consumer.ledger.opening import Hands
+from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
@@ -26,6 +30,11 @@ from consumer.settings import Settings
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.routing import Lane
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 3.0
+"""Until the ledger is opened once more, while its disk is full or failing."""
 
 
 def consume() -> None:
@@ -47,8 +56,8 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
-    relays = relays_or_exit(settings)
     ledger, hands = _ledger(settings)
+    relays = relays_or_exit(settings)
     inbox = Inbox(settings.smtp_sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
@@ -93,16 +102,30 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
 
 
 def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
+    """Open the ledger, once its disk lets us. Exits where the settings are wrong, or on SIGTERM."""
+    trouble = ""
+    while isinstance(opened := _opened(settings), LedgerTrouble):
+        if not trouble:
+            trouble = str(opened)
+            log.error("ledger in trouble", extra={"detail": trouble})
+        _wait_or_exit()
+    if trouble:
+        log.warning("ledger is back")
+    return opened
+
+
+def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTrouble:
     try:
-        return open_ledger(
-            settings.ledger,
-            settings.state_dir,
-            settings.ledger_retention,
-            FIRST_SESSION_SLOT + settings.smtp_sessions,
-        )
-    except LedgerUnusable as unusable:
-        typer.echo(str(unusable), err=True)
-        raise typer.Exit(ExitCode.CONFIG) from None
+        return ledger_or_exit(settings)
+    except LedgerTrouble as trouble:
+        return trouble
+
+
+def _wait_or_exit() -> None:
+    # Blocked, so that it is ours to end on it; the daemon unblocks them once it has handlers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    if signal.sigtimedwait(STOPS, AGAIN_SECONDS):
+        raise typer.Exit(ExitCode.OK)
 
 
 def _recorder(metrics: Metrics | None) -> Callable[[Handled], None]:

@@ -1,5 +1,6 @@
 """`hopmail deadletters`: dead letters that wait for a person's word."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, NoReturn
 
@@ -31,6 +32,8 @@ CLOSE_SECONDS = 5.0
 @app.callback()
 def deadletters() -> None:
     """Settle dead letters that wait for a person's word."""
+    # A person reads our own line; what was logged on the way says it again.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @app.command()
@@ -46,23 +49,29 @@ def resolve(
     settings = settings_or_exit()
     try:
         with dead_letters(settings.amqp_urls) as queue:
-            held = queue.find(lambda each: _is_held(each, message_id))
+            found = queue.find(lambda each: each.properties.message_id == message_id)
+            held = [each for each in found if _reason(each) is Reason.IN_DOUBT]
             if not held:
-                _fail(f"no dead letter `in_doubt` has the message id {message_id!r}")
+                others = "".join(
+                    f"; one has the reason `{name}`" for name in sorted(set(map(_reason, found)))
+                )
+                _fail(f"no dead letter `in_doubt` has the message id {message_id!r}{others}")
             _refuse_untrusted(settings, held)
             (_note_as_sent if sent else _send_again)(settings, queue, held)
     except BrokerUnavailable as error:
         _fail(f"broker: {error}")
     except (LedgerUnusable, LedgerTrouble) as error:
-        _fail(f"ledger: {error}")
+        _fail(f"ledger: {error}; the dead letter is untouched")
     except PublishError as error:
         _fail(f"not sent again: {error}")
 
 
-def _is_held(delivery: Delivery, message_id: str) -> bool:
-    properties = delivery.properties
-    reason = properties.headers.get(REASON)
-    return properties.message_id == message_id and reason == Reason.IN_DOUBT.value
+def _reason(delivery: Delivery) -> Reason | str:
+    """Return why it is one: a word of ours, or `unknown`; RabbitMQ's own have none."""
+    try:
+        return Reason(str(delivery.properties.headers.get(REASON)))
+    except ValueError:
+        return "unknown"
 
 
 def _refuse_untrusted(settings: Settings, held: list[Delivery]) -> None:
@@ -108,7 +117,9 @@ def _send_again(settings: Settings, queue: DeadLetters, held: list[Delivery]) ->
                 CONFIRM_SECONDS,
             ).result()
             queue.ack(delivery)
-            typer.echo(f"✓ {delivery.properties.message_id}: sent again to {_recipients(trail)}")
+            typer.echo(
+                f"✓ {delivery.properties.message_id}: given back to be sent to {_recipients(trail)}"
+            )
     finally:
         publisher.close(CLOSE_SECONDS)
 

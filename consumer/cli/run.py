@@ -2,11 +2,13 @@
 
 import os
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
+from consumer.ledger.store import LedgerTrouble
 from consumer.ops.metrics import sweep
 from consumer.settings import Settings
 
@@ -26,8 +28,10 @@ def run() -> None:
     settings = settings_or_exit()
     # Here too: told once, and not by each process.
     relays_or_exit(settings)
-    _ledger, hands = ledger_or_exit(settings)
-    hands.close()
+    # A disk that is full now is waited for, by each of them.
+    with suppress(LedgerTrouble):
+        _ledger, hands = ledger_or_exit(settings)
+        hands.close()
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]

@@ -6,7 +6,7 @@ from consumer.core.exit_code import ExitCode
 from consumer.desk import FIRST_SESSION_SLOT
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
-from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger
+from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger, refuse_foreign_root
 from consumer.settings import Settings, SettingsError, load_settings
 from consumer.smtp.relays import Relays
 
@@ -24,7 +24,12 @@ def settings_or_exit() -> Settings:
 def relays_or_exit(settings: Settings) -> Relays:
     """Return the relays; say why and exit with 78 where the rate of one could not be kept."""
     try:
+        if any(url.rate is not None for url in settings.relays):
+            refuse_foreign_root(settings.state_dir)
         return Relays(settings.relays, settings.state_dir)
+    except LedgerUnusable as unusable:
+        typer.echo(f"✗ {unusable}", err=True)
+        raise typer.Exit(ExitCode.CONFIG) from None
     except OSError as error:
         typer.echo(
             f"✗ HOPMAIL_STATE_DIR: a relay's rate cannot be kept in {settings.state_dir}:"
@@ -35,7 +40,10 @@ def relays_or_exit(settings: Settings) -> Relays:
 
 
 def ledger_or_exit(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
-    """Return the ledger and our hands; say why and exit with 78 where it cannot be opened."""
+    """Return the ledger and our hands; say why and exit with 78 where it is set up wrongly.
+
+    Raises LedgerTrouble where its disk does not let us, now.
+    """
     try:
         return open_ledger(
             settings.ledger,

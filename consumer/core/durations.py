@@ -19,6 +19,16 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * UNIT_SECONDS[found[2]])
 
 
+def spell_duration(duration: timedelta) -> str:
+    """Write whole seconds in all units they take: 484 h → `20d4h`."""
+    rest, parts = int(duration.total_seconds()), []
+    for unit, size in UNIT_SECONDS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
 def format_duration(duration: timedelta) -> str:
     """Write whole seconds in the largest unit that divides them: 90 s → `90s`, 120 s → `2m`."""
     seconds = int(duration.total_seconds())

@@ -58,7 +58,13 @@ class Standing(Enum):
     DOUBTFUL = "doubtful"
     WAIT = "wait"
     DONE = "done"
+    DEAD = "dead"
+    """Done, as a dead letter."""
     STALE = "stale"
+
+
+SKIPPED: Final = frozenset({Standing.DONE, Standing.DEAD, Standing.STALE})
+"""Nothing is left to do for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def standing(entry: Entry | None, generation: Generation) -> Standing:
         case State.HELD | State.DEAD:
             # Only a person's replay raises the epoch.
             is_replay = generation.epoch > entry.generation.epoch
-            return Standing.FREE if is_replay else Standing.DONE
+            return Standing.FREE if is_replay else Standing.DEAD
         case _ if generation < entry.generation:
             return Standing.STALE
         case State.CLAIMED:
@@ -154,7 +160,5 @@ def claim_of(wanted: Wanted, known: Mapping[str, Entry]) -> Claim:
         wanted,
         granted=tuple(name for name, may in found.items() if may is Standing.FREE),
         doubtful=tuple(name for name, may in found.items() if may is Standing.DOUBTFUL),
-        skipped={
-            name: may for name, may in found.items() if may in {Standing.DONE, Standing.STALE}
-        },
+        skipped={name: may for name, may in found.items() if may in SKIPPED},
     )

@@ -13,6 +13,8 @@ EXPECTED: Final = (
     "expected sqlite:///var/lib/hopmail/ledger.sqlite3, redis://user:password@host:6379/0 or none"
 )
 
+DEFAULT_FILE: Final = "ledger.sqlite3"
+"""In the state folder, where no other ledger is named."""
 
 NO_PATH: Final = PurePosixPath()
 

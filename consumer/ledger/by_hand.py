@@ -1,6 +1,7 @@
 """What a person found out and the ledger could not know."""
 
 import threading
+import time
 from concurrent.futures import Future
 
 from consumer.core.ledger import Claim, Ending, State, Wanted
@@ -8,7 +9,9 @@ from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.store import LedgerTrouble
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 8.0
+"""Longer than a SQLite file may be busy; meanwhile nobody answers the broker's heartbeats."""
+
 NOTE = "sent, a person says"
 
 
@@ -16,11 +19,12 @@ def note_as_sent(ledger: Ledger | NoLedger, wanted: Wanted) -> None:
     """Note that the relay took a mail for these recipients. Raises LedgerTrouble."""
     asked: Future[Claim] = Future()
     kept = threading.Event()
+    deadline = time.monotonic() + PATIENCE_SECONDS
     ledger.claim(wanted, asked.set_result)
     try:
         claim = asked.result(PATIENCE_SECONDS)
     except TimeoutError:
-        raise LedgerTrouble("the ledger could not be written") from None
+        raise _not_written(ledger) from None
     if claim.must_wait:
         raise LedgerTrouble("a consumer works on this message now; try again in a moment")
     if claim.is_conflict:
@@ -29,5 +33,9 @@ def note_as_sent(ledger: Ledger | NoLedger, wanted: Wanted) -> None:
         return
     ending = Ending(State.ACCEPTED, wanted.generation, NOTE)
     ledger.end(claim, dict.fromkeys(claim.held, ending), kept.set)
-    if not kept.wait(PATIENCE_SECONDS):
-        raise LedgerTrouble("the ledger could not be written")
+    if not kept.wait(max(0.0, deadline - time.monotonic())):
+        raise _not_written(ledger)
+
+
+def _not_written(ledger: Ledger | NoLedger) -> LedgerTrouble:
+    return LedgerTrouble(ledger.trouble or "it could not be written in time")

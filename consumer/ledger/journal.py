@@ -6,7 +6,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -44,7 +44,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._segments = [_Segment(_open(folder / name)) for name in SEGMENTS]
+        with ExitStack() as undo:
+            self._segments = []
+            for name in SEGMENTS:
+                self._segments.append(_Segment(_open(folder / name)))
+                undo.callback(os.close, self._segments[-1].file)
+            undo.pop_all()
         self._active = self._segments[0]
         self._numbers = count()
         self._of: dict[tuple[Key, str], _Segment] = {}

@@ -61,6 +61,11 @@ class Ledger:
         self._thread.start()
 
     @property
+    def trouble(self) -> str:
+        """Why it cannot be written now; empty while it can."""
+        return self._trouble
+
+    @property
     def is_in_trouble(self) -> bool:
         """Whether it cannot be written now."""
         return bool(self._trouble)

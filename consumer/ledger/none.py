@@ -8,6 +8,7 @@ from consumer.core.ledger import Claim, Ending, Wanted
 class NoLedger:
     """Grants everything and remembers nothing."""
 
+    trouble = ""
     is_in_trouble = False
 
     def start(self, on_trouble: Callable[[bool], None]) -> None:

@@ -1,20 +1,31 @@
 """Opens the ledger that the settings name."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
-from consumer.core.ledger_url import LedgerKind, LedgerURL
+from consumer.core.ledger_url import DEFAULT_FILE, LedgerKind, LedgerURL
 from consumer.core.redis_url import RedisURL
 from consumer.ledger.journal import Journal
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.owner import Owner
 from consumer.ledger.sqlite import SqliteStore, folders_of
+from consumer.ledger.store import LedgerTrouble
 
 REDIS_OWNERS: Final = "redis.owners"
 """In the state folder: where the processes of a host that share a Redis keep their folders."""
+
+PASSING: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO})
+"""A disk that is full, read-only or failing comes right without any change to the settings."""
+
+NO_EXTRA: Final = (
+    "a ledger on Redis needs the extra: pip install -c constraints.txt '.[consumer,redis]'"
+)
 
 
 class Hands(Protocol):
@@ -50,32 +61,49 @@ class LedgerUnusable(Exception):
 def open_ledger(
     url: LedgerURL, state_dir: Path, retention: timedelta, slots: int
 ) -> tuple[Ledger | NoLedger, Hands]:
-    """Return the ledger, and this process's hands with so many slots. Raises LedgerUnusable."""
+    """Return the ledger, and this process's hands with so many slots.
+
+    Raises LedgerUnusable, or LedgerTrouble where the disk may come right by itself.
+    """
     match url.kind:
         case LedgerKind.SQLITE:
-            return _sqlite(url, retention, slots)
+            return _sqlite(url, state_dir, retention, slots)
         case LedgerKind.REDIS if url.redis is not None:
-            return _redis(url.redis, state_dir, retention, slots)
+            return _redis(url, url.redis, state_dir, retention, slots)
         case _:
             return NoLedger(), EmptyHands()
 
 
-def _sqlite(url: LedgerURL, retention: timedelta, slots: int) -> tuple[Ledger, Owner]:
+def owner_for(url: LedgerURL, state_dir: Path, slots: int) -> Owner:
+    """Return this process as an owner of claims in a ledger with a place on this host.
+
+    Raises as `open_ledger`.
+    """
+    if url.kind is LedgerKind.SQLITE:
+        path = Path(url.path)
+        folder, folders = path.parent, folders_of(path)
+        is_default = path == state_dir / DEFAULT_FILE
+    else:
+        folder, folders, is_default = state_dir, state_dir / REDIS_OWNERS, True
+    refuse_foreign_root(folder)
+    with _named(folder, "HOPMAIL_STATE_DIR" if is_default else "HOPMAIL_LEDGER_URL"):
+        return Owner(folders, slots)
+
+
+def _sqlite(
+    url: LedgerURL, state_dir: Path, retention: timedelta, slots: int
+) -> tuple[Ledger, Owner]:
     path = Path(url.path)
-    _refuse_foreign_root(path.parent)
-    try:
-        owner = Owner(folders_of(path), slots)
+    owner = owner_for(url, state_dir, slots)
+    with _named(path.parent, "HOPMAIL_LEDGER_URL"), ExitStack() as undo:
+        undo.callback(owner.vanish)
         journal = Journal(owner.folder)
-    except OSError as error:
-        raise LedgerUnusable(
-            f"HOPMAIL_LEDGER_URL: {path.parent} cannot be written by this user ({error.strerror});"
-            " create it for this user, or name another file"
-        ) from error
+        undo.pop_all()
     return Ledger(SqliteStore(path, owner.name, durable=url.durable), journal, retention), owner
 
 
 def _redis(
-    url: RedisURL, state_dir: Path, retention: timedelta, slots: int
+    url: LedgerURL, redis_url: RedisURL, state_dir: Path, retention: timedelta, slots: int
 ) -> tuple[Ledger, Owner]:
     try:
         # Only now: the library is an extra, and takes its time to load.
@@ -84,23 +112,27 @@ def _redis(
         from consumer.ledger.redis_notes import RedisNotes  # noqa: PLC0415 - the reason above
         from consumer.ledger.redis_server import Server  # noqa: PLC0415 - the reason above
     except ModuleNotFoundError as error:
-        raise LedgerUnusable(
-            "HOPMAIL_LEDGER_URL: a ledger on Redis needs the extra: pip install hopmail[redis]"
-        ) from error
-    folders = state_dir / REDIS_OWNERS
-    try:
-        owner = Owner(folders, slots)
-    except OSError as error:
-        raise LedgerUnusable(
-            f"HOPMAIL_STATE_DIR: {state_dir} cannot be written by this user ({error.strerror});"
-            " create it for this user, or name another folder"
-        ) from error
-    server, tickets = Server(url, owner.name, retention), Tickets(owner.name)
-    store = RedisStore(server, tickets, folders)
+        raise LedgerUnusable(f"HOPMAIL_LEDGER_URL: {NO_EXTRA}") from error
+    owner = owner_for(url, state_dir, slots)
+    server, tickets = Server(redis_url, owner.name, retention), Tickets(owner.name)
+    store = RedisStore(server, tickets, state_dir / REDIS_OWNERS)
     return Ledger(store, RedisNotes(server, tickets), retention), owner
 
 
-def _refuse_foreign_root(folder: Path) -> None:
+@contextmanager
+def _named(folder: Path, variable: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in PASSING:
+            raise LedgerTrouble(f"{folder}: {error.strerror}") from error
+        raise LedgerUnusable(
+            f"{variable}: {folder} cannot be written by this user ({error.strerror});"
+            " create it for this user, or name another place"
+        ) from error
+
+
+def refuse_foreign_root(folder: Path) -> None:
     """Raise LedgerUnusable where root would leave files that the folder's owner cannot open."""
     if os.geteuid() != 0 or not folder.exists():
         return

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +29,15 @@ class Owner:
         folders.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Whoever looks for the dead must not meet it before it is locked.
         unborn = folders / f".{self.name}"
-        unborn.mkdir(mode=0o700)
-        self._lock = _lock(unborn / LOCK)
-        os.write(self._lock, f"{os.getpid()}\n".encode())
-        self._hands = _hands(unborn / HANDS, slots)
-        unborn.rename(self.folder)
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, unborn, ignore_errors=True)
+            unborn.mkdir(mode=0o700)
+            self._lock = _lock(unborn / LOCK)
+            undo.callback(os.close, self._lock)
+            os.write(self._lock, f"{os.getpid()}\n".encode())
+            self._hands = _hands(unborn / HANDS, slots)
+            unborn.rename(self.folder)
+            undo.pop_all()
 
     def take(self, slot: int, fingerprint: bytes) -> None:
         """Note that a message is in hands whose handling may end this process."""
@@ -48,13 +52,23 @@ class Owner:
         # The map stays open: a session that outlasts the grace time still puts down.
         os.close(self._lock)
 
+    def vanish(self) -> None:
+        """Stop living and leave nothing behind: it never held a claim. Raises OSError."""
+        try:
+            remove(self.folder)
+        finally:
+            self.close()
+
 
 @contextmanager
 def dead(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a process that has ended; False while it lives or is being settled."""
+    """Hold the lock of a process that has ended; False while it lives or is being settled.
+
+    False as well for what is no folder: somebody else's.
+    """
     try:
         lock = _lock(folder / LOCK, create=False)
-    except (BlockingIOError, FileNotFoundError):
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         yield False
         return
     try:
@@ -95,5 +109,6 @@ def _lock(path: Path, *, create: bool = True) -> int:
 
 def _hands(path: Path, slots: int) -> mmap.mmap:
     with path.open("w+b") as file:
-        file.truncate(slots * FINGERPRINT_BYTES)
+        # Without its blocks on the disk, a write to the map ends the process once that is full.
+        os.posix_fallocate(file.fileno(), 0, slots * FINGERPRINT_BYTES)
         return mmap.mmap(file.fileno(), 0)

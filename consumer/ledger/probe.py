@@ -1,33 +1,35 @@
 """Whether the ledger that the settings name can be relied upon: findings, each with its cure."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
+from consumer.ledger.opening import NO_EXTRA, LedgerUnusable, owner_for
+from consumer.ledger.sqlite import SqliteStore
+from consumer.ledger.store import LedgerTrouble
 
 
 class Finding(NamedTuple):
-    """What was found, and whether that is as it should be."""
+    """What was found, and whether that is as it should be; `about` names the part it is of."""
 
     good: bool
     text: str
+    about: str = "ledger"
 
 
 def probe(url: LedgerURL, state_dir: Path) -> Iterator[Finding]:
-    """Try the ledger; nothing is written but to a Redis, one key that goes by itself."""
+    """Try the ledger as the daemon would open it; in a Redis one key is written, and goes."""
     match url.kind:
         case LedgerKind.SQLITE:
-            yield _folder(Path(url.path).parent, "HOPMAIL_LEDGER_URL")
+            yield _file(url, state_dir)
         case LedgerKind.REDIS if url.redis is not None:
-            yield _folder(state_dir, "HOPMAIL_STATE_DIR")
+            yield _state(url, state_dir)
             try:
                 # Only now: the library is an extra.
                 from consumer.ledger.redis_probe import probe_redis  # noqa: PLC0415 - see above
             except ModuleNotFoundError:
-                cure = "pip install 'hopmail[redis]'"
-                yield Finding(good=False, text=f"a ledger on Redis needs the extra: {cure}")
+                yield Finding(good=False, text=NO_EXTRA)
             else:
                 yield from probe_redis(url.redis)
         case _:
@@ -37,14 +39,27 @@ def probe(url: LedgerURL, state_dir: Path) -> Iterator[Finding]:
             )
 
 
-def _folder(folder: Path, variable: str) -> Finding:
-    made = next(path for path in (folder, *folder.parents) if path.exists())
-    if made.is_dir() and os.access(made, os.W_OK | os.X_OK):
-        return Finding(
-            good=True, text=f"{folder} can be written; all workers of this host must share it"
-        )
+def _file(url: LedgerURL, state_dir: Path) -> Finding:
+    try:
+        owner = owner_for(url, state_dir, slots=1)
+        store = SqliteStore(Path(url.path), owner.name, durable=url.durable)
+        try:
+            # Nothing to do, in a transaction that writes.
+            store.apply([], [])
+        finally:
+            store.close()
+            owner.vanish()
+    except (LedgerUnusable, LedgerTrouble, OSError) as error:
+        return Finding(good=False, text=str(error))
     return Finding(
-        good=False,
-        text=f"{made} is no folder this user can write to;"
-        f" create {folder} for this user, or set {variable}",
+        good=True, text=f"{url.path} can be written; all workers of this host must share it"
     )
+
+
+def _state(url: LedgerURL, state_dir: Path) -> Finding:
+    try:
+        owner_for(url, state_dir, slots=1).vanish()
+    except (LedgerUnusable, LedgerTrouble, OSError) as error:
+        return Finding(good=False, text=str(error), about="state")
+    text = f"{state_dir} can be written; all workers of this host must share it"
+    return Finding(good=True, text=text, about="state")

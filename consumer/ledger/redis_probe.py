@@ -7,7 +7,7 @@ import redis
 
 from consumer.core.redis_url import RedisURL
 from consumer.ledger.probe import Finding
-from consumer.ledger.redis_server import connection
+from consumer.ledger.redis_server import connection, without_login
 
 OLDEST: Final = 5
 """From this major version on a script may read the clock and write
@@ -31,8 +31,9 @@ def probe_redis(url: RedisURL) -> Iterator[Finding]:
         for name, (value, else_) in WANTED.items():
             yield _parameter(name, value, else_, _value(client, info, name))
     except redis.RedisError as error:
+        said = without_login(error, url)
         yield Finding(
-            good=False, text=f"{url}: {error}; check HOPMAIL_LEDGER_URL and that Redis runs there"
+            good=False, text=f"{url}: {said}; check HOPMAIL_LEDGER_URL and that Redis runs there"
         )
     finally:
         client.close()

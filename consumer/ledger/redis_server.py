@@ -28,6 +28,9 @@ RENEW_SECONDS: Final = 1.5
 TIMEOUT_SECONDS: Final = 1.0
 MARGIN: Final = timedelta(days=1)
 
+ARGUMENTS: Final = ", with args beginning with"
+HIDDEN: Final = "***"
+
 STAMP: Final = ""
 Message = dict[str, bytes]
 """By recipient, its entry; under the empty name, the message's stamp."""
@@ -44,6 +47,7 @@ class Server:
 
     def __init__(self, url: RedisURL, me: str, retention: timedelta) -> None:
         self._me = me
+        self._url = url
         self._prefix = url.prefix
         self._life = _ms(retention + MARGIN)
         self._redis = connection(url)
@@ -129,7 +133,7 @@ class Server:
     def _give_up(self, error: redis.RedisError) -> NoReturn:
         # After a failover the same name may lead to another server.
         self._redis.connection_pool.disconnect(inuse_connections=False)
-        raise LedgerTrouble(f"Redis: {error}") from error
+        raise LedgerTrouble(f"Redis: {without_login(error, self._url)}") from error
 
 
 def connection(url: RedisURL) -> redis.Redis:
@@ -150,6 +154,17 @@ def connection(url: RedisURL) -> redis.Redis:
         ssl=url.tls,
         ssl_ca_certs=url.cafile,
     )
+
+
+def without_login(error: redis.RedisError, url: RedisURL) -> str:
+    """Return what Redis said, without user and password and without a command's arguments.
+
+    One that does not know a command repeats them, cut off somewhere.
+    """
+    text = str(error).partition(ARGUMENTS)[0]
+    for secret in sorted(filter(None, (url.user, url.password)), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def _ms(span: timedelta) -> int:

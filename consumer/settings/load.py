@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource
 
-from consumer.settings.mask import mask_given, mask_urls
+from consumer.settings.mask import mask_given, mask_ledger, mask_urls
 from consumer.settings.model import PREFIX, Settings, variables
 from consumer.settings.read import Unusable
 from consumer.settings.secret_files import SUFFIX
@@ -21,7 +21,8 @@ SECRETS: Final = Path("/run/secrets")
 OF_TESTS: Final = f"{PREFIX}TEST_"
 """Variables of the tests' own; they share the environment with the programs under test."""
 
-HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL", f"{PREFIX}LEDGER_URL"})
+LEDGER: Final = f"{PREFIX}LEDGER_URL"
+HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL"})
 LONGEST_SHOWN: Final = 100
 
 
@@ -57,7 +58,13 @@ def _wrong(error: ValidationError) -> Iterator[str]:
     for details in error.errors(include_url=False):
         # A default made from another setting, which is wrong and has its own line.
         if details["type"] != "default_factory_not_called":
-            yield _line(str(details["loc"][0]), details)
+            yield _line(_variable(str(details["loc"][0])), details)
+
+
+def _variable(name: str) -> str:
+    """Return a setting's variable: of one that was not given, its field is named."""
+    field = Settings.model_fields.get(name)
+    return str(field.validation_alias) if field else name
 
 
 def _line(name: str, details: ErrorDetails) -> str:
@@ -67,7 +74,10 @@ def _line(name: str, details: ErrorDetails) -> str:
     given, problem = details["input"], details["ctx"]["error"]
     if isinstance(given, Unusable):
         return f"{name} {problem}"
-    shown = mask_urls(given) if name in HOLD_SECRETS else mask_given(given)[:LONGEST_SHOWN]
+    if name == LEDGER:
+        shown = mask_ledger(given)
+    else:
+        shown = mask_urls(given) if name in HOLD_SECRETS else mask_given(given)[:LONGEST_SHOWN]
     return f"{name}: given {shown!r}; {problem}"
 
 

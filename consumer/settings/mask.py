@@ -13,6 +13,8 @@ URL: Final = re.compile(
 )
 """Options are left out: their values may be secrets too."""
 
+LEDGER_FILE: Final = re.compile(r"[a-z]{1,10}|(?:sqlite:/{1,4}|/)[\w.%/-]{0,80}(?:\?[\w=&]{0,40})?")
+
 SEPARATOR: Final = re.compile(r",\s*(?=[a-z]{1,10}://)", re.IGNORECASE)
 
 
@@ -22,6 +24,11 @@ def mask_given(text: str) -> str:
     People give URLs under the wrong name.
     """
     return mask_urls(text) if "://" in text or "@" in text else text
+
+
+def mask_ledger(text: str) -> str:
+    """Return `text` where it is a word or names a file: no login; else as `mask_urls`."""
+    return text if LEDGER_FILE.fullmatch(text) else mask_urls(text)
 
 
 def mask_urls(text: str) -> str:

@@ -15,8 +15,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from consumer.core.durations import format_duration
-from consumer.core.ledger_url import LedgerURL
+from consumer.core.durations import spell_duration
+from consumer.core.ledger_url import DEFAULT_FILE, LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.mask import mask_urls
@@ -62,13 +62,13 @@ def _prefetch(found: dict[str, Any]) -> str:
 
 
 def _ledger_file(found: dict[str, Any]) -> str:
-    return f"sqlite://{quote(str(found['state_dir'] / 'ledger.sqlite3'))}"
+    return f"sqlite://{quote(str(found['state_dir'] / DEFAULT_FILE))}"
 
 
 def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
     delays, max_age = info.data.get("retry_delays"), info.data.get("max_age")
     if delays and max_age and retention <= max_age + delays[-1]:
-        longest = format_duration(max_age + delays[-1])
+        longest = spell_duration(max_age + delays[-1])
         raise ValueError(
             f"must be longer than {longest}, HOPMAIL_MAX_AGE and the last of HOPMAIL_RETRY_DELAYS:"
             " a copy that comes after it is forgotten might be sent again"

@@ -69,21 +69,51 @@ def test_check_passes_where_all_is_well(vhost: VirtualHost, tmp_path: Path) -> N
 def ledger_lines(**settings: object) -> list[str]:
     ended = hopmail("check", amqp_url=DEAD_BROKER, smtp_url=NOWHERE, **settings)
     assert PASSWORD not in ended.stdout
-    return [line for line in ended.stdout.splitlines() if " ledger: " in line]
+    return [line for line in ended.stdout.splitlines() if " ledger: " in line or " state: " in line]
 
 
 def test_check_says_what_a_ledger_file_needs(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     (good,) = ledger_lines(state_dir=tmp_path / "made" / "later")
-    (bad,) = ledger_lines(ledger_url=f"sqlite://{tmp_path}/file/ledger.sqlite3")
     (none,) = ledger_lines(ledger_url="none")
 
-    assert good == (
-        f"✓ ledger: {tmp_path}/made/later can be written; all workers of this host must share it"
-    )
-    assert bad.startswith(f"✗ ledger: {tmp_path}/file is no folder this user can write to; create")
+    file = tmp_path / "made" / "later" / "ledger.sqlite3"
+    assert good == f"✓ ledger: {file} can be written; all workers of this host must share it"
+    assert file.stat().st_size > 0, "begun as the daemon would"
+    assert list(file.with_name("ledger.sqlite3.owners").iterdir()) == []
     assert none.startswith("✓ ledger: none: what is delivered twice is sent twice")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("{}/file/ledger", "HOPMAIL_LEDGER_URL: {}/file cannot be written by this user (Not a dir"),
+        ("/proc/nope", "HOPMAIL_LEDGER_URL: /proc cannot be written by this user (No such file"),
+        ("/proc/no/pe", "HOPMAIL_LEDGER_URL: /proc/no cannot be written by this user (No such"),
+        ("{}/folder", "{}/folder: unable to open database file"),
+        ("{}/file", "{}/file: file is not a database"),
+    ],
+)
+def test_check_says_why_a_ledger_file_cannot_be_used(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "file").write_bytes(b"no database" * 1000)
+    (tmp_path / "folder").mkdir()
+
+    (bad,) = ledger_lines(ledger_url=f"sqlite://{place.format(tmp_path)}")
+
+    assert bad.startswith(f"✗ ledger: {said.format(tmp_path)}")
+
+
+def test_check_says_why_the_state_folder_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    (ledger,) = ledger_lines(state_dir=tmp_path / "file")
+    (state, redis) = ledger_lines(state_dir=tmp_path / "file", ledger_url="redis://127.0.0.1:1/0")
+
+    why = f"HOPMAIL_STATE_DIR: {tmp_path}/file cannot be written by this user ("
+    assert ledger.startswith(f"✗ ledger: {why}")
+    assert state.startswith(f"✗ state: {why}")
+    assert redis.startswith("✗ ledger: redis://127.0.0.1:1/0: ")
 
 
 def test_check_looks_whether_redis_keeps_what_it_is_told(tmp_path: Path) -> None:
@@ -202,6 +232,7 @@ def test_a_rate_that_cannot_be_kept_is_told(command: str, tmp_path: Path) -> Non
         amqp_url=f"amqp://a:b@127.0.0.1:{free_port()}",
         smtp_url=f"{NOWHERE}&rate=1",
         state_dir=tmp_path / "file" / "state",
+        ledger_url="none",
     )
 
     (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "rate" in line]

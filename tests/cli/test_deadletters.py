@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from consumer.core.ledger import State
-from consumer.core.topology import DEAD_QUEUE, lane_queue
-from publisher_lib.routing import Lane
+from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue
+from publisher_lib.routing import DEAD_EXCHANGE, Lane
 from tests.cli.command import hopmail
 from tests.support.broker import Message, VirtualHost
 from tests.support.consumer_process import consuming, state_folder, wait_until
@@ -109,7 +109,7 @@ def test_headers_that_nobody_vouches_for_are_not_acted_upon(held: VirtualHost, w
 
 
 def test_resend_sends_it_once_more(held: VirtualHost, tmp_path: Path) -> None:
-    assert resolve(held, "m-1", "--resend") == (0, "✓ m-1: sent again to 2 recipients\n")
+    assert resolve(held, "m-1", "--resend") == (0, "✓ m-1: given back to be sent to 2 recipients\n")
 
     assert held.queue_depth(QUEUE) == 1
     with smtp_sink(tmp_path) as sink, consuming(held.url, sink.url) as process:
@@ -122,12 +122,17 @@ def test_resend_sends_it_once_more(held: VirtualHost, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["--sent", "--resend"])
 def test_what_is_not_in_doubt_is_left_alone(held: VirtualHost, word: str) -> None:
-    for name in ("before", "m-2"):
+    held.publish_raw(b"{}", exchange=DEAD_EXCHANGE, lane=DEAD_KEY, message_id="strange")
+    for name, others in (
+        ("before", "; one has the reason `invalid`"),
+        ("strange", "; one has the reason `unknown`"),
+        ("m-2", ""),
+    ):
         code, said = resolve(held, name, word)
         assert code == 1
-        assert f"no dead letter `in_doubt` has the message id '{name}'" in said
+        assert said == f"✗ no dead letter `in_doubt` has the message id '{name}'{others}\n"
 
-    assert dead(held) == {"before", "m-1", "after"}
+    assert dead(held) == {"before", "m-1", "after", "strange"}
 
 
 @pytest.mark.parametrize("words", [(), ("--sent", "--resend")])
@@ -151,4 +156,22 @@ def test_a_ledger_that_cannot_be_written_keeps_the_dead_letter(held: VirtualHost
 
     assert ended.returncode == 1
     assert "HOPMAIL_LEDGER_URL: /proc/nowhere cannot be written" in ended.stderr
+    assert dead(held) == {"before", "m-1", "after"}
+
+
+def test_a_ledger_that_is_away_is_one_line_and_keeps_the_dead_letter(held: VirtualHost) -> None:
+    ended = hopmail(
+        "deadletters",
+        "resolve",
+        "m-1",
+        "--sent",
+        amqp_url=held.url,
+        smtp_url=NOWHERE,
+        ledger_url="redis://127.0.0.1:1/0",
+    )
+
+    assert ended.returncode == 1
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert line.startswith("✗ ledger: Redis: ")
+    assert line.endswith("; the dead letter is untouched")
     assert dead(held) == {"before", "m-1", "after"}

@@ -53,9 +53,9 @@ def test_the_unknown_is_free() -> None:
         (State.DOUBTFUL, SECOND, Standing.DOUBTFUL),
         (State.DOUBTFUL, Generation(0, 3), Standing.DOUBTFUL),
         *((State.ACCEPTED, asked, Standing.DONE) for asked in (FIRST, SECOND, REPLAY)),
-        *((State.DEAD, asked, Standing.DONE) for asked in (FIRST, SECOND, Generation(0, 3))),
+        *((State.DEAD, asked, Standing.DEAD) for asked in (FIRST, SECOND, Generation(0, 3))),
         (State.DEAD, REPLAY, Standing.FREE),
-        (State.HELD, SECOND, Standing.DONE),
+        (State.HELD, SECOND, Standing.DEAD),
         (State.HELD, REPLAY, Standing.FREE),
     ],
 )
@@ -70,14 +70,15 @@ def test_each_recipient_stands_for_itself() -> None:
         "a": Entry(FIRST, State.ACCEPTED, PRINT),
         "b": Entry(FIRST, State.DOUBTFUL, PRINT),
         "c": Entry(SECOND, State.OPEN, PRINT),
+        "e": Entry(FIRST, State.DEAD, PRINT),
     }
 
-    claim = claim_of(wanted("a", "b", "c", "d"), known)
+    claim = claim_of(wanted("a", "b", "c", "d", "e"), known)
 
     assert claim.granted == ("d",)
     assert claim.doubtful == ("b",)
     assert claim.held == ("d", "b")
-    assert claim.skipped == {"a": Standing.DONE, "c": Standing.STALE}
+    assert claim.skipped == {"a": Standing.DONE, "c": Standing.STALE, "e": Standing.DEAD}
 
 
 def test_one_that_must_wait_keeps_all_waiting() -> None:

@@ -185,6 +185,20 @@ def test_accepted_recipients_are_not_served_again_with_the_deferred_one(vhost: V
         assert "duplicate" in outcomes(process, "m-1")
 
 
+def test_a_copy_of_a_dead_letter_is_told_apart_from_one_of_a_sent_mail(vhost: VirtualHost) -> None:
+    refuse = {"RCPT": lambda to: say("550 5.1.1 no such user") if "b@" in to else None}
+    with smtp_server(refuse) as server, consuming(vhost.url, server.url) as process:
+        for to in ("a@example.org", "b@example.org"):
+            for _ in range(2):
+                vhost.publish_raw(email(to), message_id=to)
+            wait_until(lambda: len(outcomes(process, to)) == 2, what="both copies")  # noqa: B023 - called at once
+
+        said = {name: str(process.handled(name)) for name in ("a@example.org", "b@example.org")}
+    assert "another copy of it was settled before" in said["a@example.org"]
+    assert "a dead letter: send that again, or use a new id" in said["b@example.org"]
+    assert "settled before" not in said["b@example.org"]
+
+
 def test_a_dead_letter_put_back_by_hand_is_tried_again(vhost: VirtualHost) -> None:
     refuse_once = [say("550 5.1.1 no such user")]
     with smtp_server({"RCPT": refuse_once}) as server, consuming(vhost.url, server.url):

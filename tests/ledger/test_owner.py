@@ -58,6 +58,14 @@ def test_a_killed_process_is_dead_and_its_hands_are_known(tmp_path: Path) -> Non
         assert in_hands(folder) == (b"0" * 16, b"2" * 16)
 
 
+def test_what_is_no_folder_of_a_process_is_not_dead(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+
+    assert not is_dead(tmp_path / "notes.txt")
+    assert not is_dead(tmp_path / "empty")
+
+
 def test_one_at_a_time_settles_the_dead_and_once(tmp_path: Path) -> None:
     owner = Owner(tmp_path, 1)
     owner.close()

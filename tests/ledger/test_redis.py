@@ -11,6 +11,8 @@ import redis
 
 from consumer.core.ledger import Ended, Ending, Standing, State
 from consumer.core.redis_url import RedisURL
+from consumer.ledger.redis_probe import probe_redis
+from consumer.ledger.redis_server import without_login
 from consumer.ledger.store import LedgerTrouble
 from tests.ledger.stores import FIRST, RETENTION, SECOND, RedisPlace, RedisProcess, wanted
 from tests.support.consumer_process import wait_until
@@ -376,6 +378,35 @@ def test_a_wrong_password_is_trouble_that_does_not_tell_it(
     assert "s3cr3t" not in str(trouble.value)
     assert "invalid" in str(trouble.value)
     process.die()
+
+
+def test_a_redis_that_quotes_the_login_is_trouble_that_does_not_tell_it(tmp_path: Path) -> None:
+    with redis_server(tmp_path, "--rename-command", "AUTH", "") as odd:
+        url = RedisURL.parse(odd.url.replace("//", "//s0mebody:hunter2-s3cret@"))
+        process = RedisPlace(url, tmp_path).process()
+        with pytest.raises(LedgerTrouble) as trouble:
+            process.claim(wanted("a"))
+        (found,) = probe_redis(url)
+        process.die()
+
+    for text in (str(trouble.value), found.text):
+        assert "unknown command" in text
+        assert "s0mebody" not in text
+        assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("no AUTH for p-ada-p, ada", "no AUTH for ***, ***"),
+        ("unknown command 'X', with args beginning with: 'p-a", "unknown command 'X'"),
+        ("Connection refused", "Connection refused"),
+    ],
+)
+def test_what_redis_says_is_told_without_user_password_and_arguments(words: str, left: str) -> None:
+    url = RedisURL.parse("redis://ada:p-ada-p@h/0")
+
+    assert without_login(redis.ResponseError(words), url) == left
 
 
 def test_a_restart_between_the_dot_and_the_answer_costs_nothing(

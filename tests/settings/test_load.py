@@ -125,6 +125,42 @@ def test_a_wrong_value_is_one_line_with_what_is_accepted(
     assert accepted in line
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("foo", "'foo'"),
+        ("sqlite:///a/ledger?durable=maybe", "'sqlite:///a/ledger?durable=maybe'"),
+        ("/var/lib/ledger", "'/var/lib/ledger'"),
+        ("redis://ada:battery-staple@h/x", "'redis://ada:***@h/x'"),
+        ("redis://ada:battery-staple", "'***'"),
+        ("battery-staple", "'***'"),
+        ("ada:battery-staple@h", "'***'"),
+        ("sqlite:///ada:battery-staple@h/", "'***'"),
+        ("sqlite:///a?battery-staple=", "'***'"),
+    ],
+)
+@pytest.mark.usefixtures("required")
+def test_a_wrong_ledger_is_shown_unless_it_may_hold_a_password(
+    monkeypatch: pytest.MonkeyPatch, text: str, shown: str
+) -> None:
+    monkeypatch.setenv("HOPMAIL_LEDGER_URL", text)
+
+    (line,) = faults()
+
+    assert line.startswith(f"HOPMAIL_LEDGER_URL: given {shown}; ")
+
+
+@pytest.mark.usefixtures("required")
+def test_a_retention_too_short_for_the_retries_is_named_as_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOPMAIL_MAX_AGE", "20d")
+
+    (line,) = faults()
+
+    assert line.startswith("HOPMAIL_LEDGER_RETENTION: given '14d'; must be longer than 20d4h, HOPM")
+
+
 def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOPMAIL_AMQP_URL", "http://broker")
     monkeypatch.setenv("HOPMAIL_SMTP_SESSIONS", "0")

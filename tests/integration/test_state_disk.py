@@ -1,0 +1,93 @@
+"""A state disk that is full or read-only when a consumer starts: it waits, and begins by itself."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import VirtualHost
+from tests.support.consumer_process import ConsumerProcess, wait_until
+from tests.support.smtp_sink import free_port
+
+Change = Callable[[Path], None]
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "rest").open("wb") as rest:
+        os.posix_fallocate(rest.fileno(), 0, shutil.disk_usage(disk).free)
+
+
+def make_room(disk: Path) -> None:
+    (disk / "rest").unlink()
+
+
+def protect(disk: Path) -> None:
+    mount("-o", "remount,ro", str(disk))
+
+
+def unprotect(disk: Path) -> None:
+    mount("-o", "remount,rw", str(disk))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place))
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@contextmanager
+def started(vhost: VirtualHost, disk: Path) -> Iterator[ConsumerProcess]:
+    relay = f"smtp://127.0.0.1:{free_port()}?tls=none&rate=1"
+    process = ConsumerProcess(vhost.url, relay, state_dir=disk)
+    try:
+        wait_until(lambda: process.events("ledger in trouble") or not process.is_alive)
+        yield process
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("hinder", "help_", "said"),
+    [
+        (fill, make_room, "No space left on device"),
+        (protect, unprotect, "Read-only file system"),
+    ],
+)
+def test_it_begins_once_the_disk_can_be_written(
+    vhost: VirtualHost, disk: Path, hinder: Change, help_: Change, said: str
+) -> None:
+    hinder(disk)
+    with started(vhost, disk) as process:
+        (told,) = process.events("ledger in trouble")
+        assert told["detail"] == f"{disk}: {said}"
+        assert list(disk.glob("*/.*")) == [], "what was begun is removed"
+
+        help_(disk)
+
+        wait_until(lambda: process.events("consuming"), what="its work")
+        assert (
+            len(process.events("ledger in trouble")) == len(process.events("ledger is back")) == 1
+        )
+        assert process.terminate() == 0
+
+
+def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:
+    protect(disk)
+
+    with started(vhost, disk) as process:
+        assert process.terminate(10) == 0
+        assert not process.events("consuming")
