@@ -132,7 +132,8 @@ class SqliteStore:
                     self._begin_anew(self._db)
         except (OSError, sqlite3.Error) as error:
             self.close()
-            raise LedgerTrouble(f"{self._path}: {error}") from error
+            detail = getattr(error, "strerror", None) or error
+            raise LedgerTrouble(f"{self._path}: {detail}") from error
         return self._db
 
     def _connect(self) -> sqlite3.Connection:

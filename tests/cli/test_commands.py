@@ -91,7 +91,7 @@ def test_check_says_what_a_ledger_file_needs(tmp_path: Path) -> None:
         ("{}/file/ledger", "HOPMAIL_LEDGER_URL: {}/file cannot be written by this user (Not a dir"),
         ("/proc/nope", "HOPMAIL_LEDGER_URL: /proc cannot be written by this user (No such file"),
         ("/proc/no/pe", "HOPMAIL_LEDGER_URL: /proc/no cannot be written by this user (No such"),
-        ("{}/folder", "{}/folder: unable to open database file"),
+        ("{}/folder", "{}/folder: Is a directory"),
         ("{}/file", "{}/file: file is not a database"),
     ],
 )

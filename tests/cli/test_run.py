@@ -269,7 +269,7 @@ def test_a_ledger_that_cannot_be_kept_is_told_in_one_line(tmp_path: Path) -> Non
 
     (line,) = (ended.stdout + ended.stderr).splitlines()
     assert ended.returncode == 78
-    assert line.startswith(f"✗ HOPMAIL_LEDGER_URL: {tmp_path}/file/state cannot be written")
+    assert line.startswith(f"✗ HOPMAIL_STATE_DIR: {tmp_path}/file/state cannot be written")
 
 
 def test_the_output_may_be_a_socket_as_systemd_gives_it(vhost: VirtualHost, sink: SmtpSink) -> None:
