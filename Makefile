@@ -39,20 +39,20 @@ else
 endif
 
 faults:  ## run every case of the fault suite (about half an hour, as root), and write docs/fault-results.md
-	@dev/setup.sh --with broker --with smtp-sink --with redis --with faketime
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with faketime --with network
 	@rm -f .state/fault-results.jsonl
 	@failed=0; \
 	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
-	  $(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster || failed=1; \
+	  $(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py || failed=1; \
 	  $(python) -m tests.faults.results && exit $$failed
 
 test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
-	@dev/setup.sh --with broker --with smtp-sink --with redis --with debootstrap
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with network --with debootstrap
 	@$(python) -m dev.brokers
 
 test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
-	@dev/setup.sh --with broker --with redis
-	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster
+	@dev/setup.sh --with broker --with redis --with network
+	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py
 
 check:  ## formatting, lint, types, layers; needs no broker
 	@dev/setup.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +43,7 @@ wanted_packages() {
   [[ $with != *smtp-sink* || -x /usr/sbin/smtp-sink ]] || echo postfix
   [[ $with != *redis* || -x /usr/bin/redis-server ]] || echo redis-server
   [[ $with != *faketime* || -x /usr/bin/faketime ]] || echo faketime
+  [[ $with != *network* ]] || command -v ip >/dev/null || echo iproute2
   [[ $with != *debootstrap* || -x /usr/sbin/debootstrap ]] || echo debootstrap
 }
 
@@ -121,7 +122,7 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with debootstrap]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap]" ;;
   esac
 done
 

@@ -34,6 +34,7 @@ print(told())
 """
 
 
+@pytest.mark.cluster
 def test_who_is_parted_reaches_each_other_no_more_until_the_end() -> None:
     talk = subprocess.run(
         within(sys.executable, "-c", TALK), cwd=ROOT, capture_output=True, text=True, check=True
