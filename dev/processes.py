@@ -1,17 +1,22 @@
 """What the scripts here share so that, however they end, nothing they started keeps running."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
+
+LISTENING_PORTS: Final = range(12_000, 32_000)
+"""Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could
+take a port between our look and the listener's start."""
 INTERRUPTED: Final = 128 + signal.SIGINT
 COMMAND_STOP_SECONDS: Final = 60.0
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -89,12 +94,15 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return loopback ports nobody listens on."""
-    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = tuple(listener.getsockname()[1] for listener in listeners)
-    for listener in listeners:
-        listener.close()
-    return ports
+    """Return loopback ports nobody listens on, nor any connection gets by chance."""
+    with ExitStack() as taken:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.choice(LISTENING_PORTS)  # noqa: S311 - no secret
+            with suppress(OSError):
+                taken.enter_context(socket.create_server((LOOPBACK, port)))
+                ports.append(port)
+    return tuple(ports)
 
 
 def wait_for_listener(port: int, seconds: float) -> None:
