@@ -13,7 +13,6 @@ from consumer.core.topology import Queue, Topology
 ACCESS_REFUSED: Final = 403
 NOT_FOUND: Final = 404
 MISSING: Final = "is missing"
-PRECONDITION_FAILED: Final = 406
 
 INEQUIVALENT: Final = re.compile(
     r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>\w+) '(?P<name>[^']+)' in vhost '[^']*': "
