@@ -1,6 +1,5 @@
 """Opens the ledger that the settings name."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
+from consumer.core.disk_errors import PASSING
 from consumer.core.ledger_url import DEFAULT_FILE, LedgerKind, LedgerURL
 from consumer.core.redis_url import RedisURL
 from consumer.ledger.journal import Journal
@@ -19,9 +19,6 @@ from consumer.ledger.store import LedgerTrouble
 
 REDIS_OWNERS: Final = "redis.owners"
 """In the state folder: where the processes of a host that share a Redis keep their folders."""
-
-PASSING: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO})
-"""A disk that is full, read-only or failing comes right without any change to the settings."""
 
 NO_EXTRA: Final = (
     "a ledger on Redis needs the extra: pip install -c constraints.txt '.[consumer,redis]'"

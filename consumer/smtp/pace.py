@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from consumer.core.disk_errors import PASSING
+
 log = logging.getLogger(__name__)
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -34,14 +36,21 @@ class Pace:
     """
 
     def __init__(self, path: Path, rate_per_second: float) -> None:
-        """Raise OSError unless the file can be read and written; its folder is made."""
+        """Raise OSError unless the file can be read and written, if not now, then by itself later.
+
+        Its folder is made.
+        """
         self._path = path
         self._interval = 1 / rate_per_second
         self._boot = BOOT_ID.read_bytes().strip()
         self._lock = threading.Lock()
         self._is_failing = False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(self._open())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(self._open())
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
 
     def take(self) -> float:
         """Take a token and return 0; where there is none, return the seconds until there is."""

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import VirtualHost
-from tests.support.consumer_process import ConsumerProcess, wait_until
+from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
+from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import free_port
+
+EMAIL = b"""{"email_to": "ada@example.org", "email_from": "app@example.org",
+"subject": "Hello", "message": {"text": "Hello"}}"""
 
 Change = Callable[[Path], None]
 
@@ -91,3 +95,21 @@ def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:
     with started(vhost, disk) as process:
         assert process.terminate(10) == 0
         assert not process.events("consuming")
+
+
+def test_a_rate_that_cannot_be_counted_yet_holds_the_mail(vhost: VirtualHost, disk: Path) -> None:
+    protect(disk)
+    with (
+        smtp_server() as relay,
+        consuming(
+            vhost.url, relay.url_with(rate=100), state_dir=disk, ledger_url="none"
+        ) as process,
+    ):
+        vhost.publish_raw(EMAIL)
+        wait_until(lambda: process.events("rate not kept"), what="its trouble")
+        assert relay.mails == []
+
+        unprotect(disk)
+
+        wait_until(lambda: relay.mails, what="the mail")
+        assert process.terminate() == 0
