@@ -27,7 +27,7 @@ from consumer.core.outcome import (
     Outcome,
     Poisonous,
 )
-from consumer.core.trail import Trail, read_trail
+from consumer.core.trail import Trail, forged, read_trail
 from publisher_lib.message import Email
 from publisher_lib.routing import TRACE_HEADERS
 
@@ -64,6 +64,8 @@ class Worker:
         mail = Mail(delivery, trail, fingerprint, deaths)
         if deaths >= POISON_AFTER_DEATHS:
             return replace(mail, foregone=Poisonous(deaths))
+        if (untrusted := forged(delivery.properties, self.trusted_logins)) is not None:
+            return replace(mail, foregone=untrusted)
         try:
             email = read(delivery.properties, delivery.body)
         except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     UNSUPPORTED_TYPE = "unsupported_type"
     UNSUPPORTED_CONTENT = "unsupported_content"
     UNDECODABLE_PROPERTIES = "undecodable_properties"
+    UNTRUSTED_HEADERS = "untrusted_headers"
     EXPIRED = "expired"
     REFUSED = "refused"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from consumer.core.delivery import Delivery
 from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Wanted
-from consumer.core.outcome import Conflict, Crashed, Forgotten, NotDue, Poisonous
+from consumer.core.outcome import Conflict, Crashed, Forgotten, NotDue, Poisonous, Undecodable
 from consumer.core.trail import Trail
 from publisher_lib.message import Email
 
-Foregone = NotDue | Poisonous | Conflict | Forgotten | Crashed
+Foregone = NotDue | Poisonous | Conflict | Forgotten | Crashed | Undecodable
 """Outcomes that stand before the ledger is asked for its recipients, or granted none."""
 
 

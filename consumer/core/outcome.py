@@ -56,6 +56,7 @@ class Defect(StrEnum):
     UNSUPPORTED_TYPE = "unsupported_type"
     UNSUPPORTED_CONTENT = "unsupported_content"
     UNDECODABLE_PROPERTIES = "undecodable_properties"
+    UNTRUSTED_HEADERS = "untrusted_headers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from consumer.core.delivery import Properties
 from consumer.core.ledger import Generation, Key
+from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.routing import PUBLISHED_AT_MS
 
 ATTEMPT: Final = "x-hopmail-attempt"
@@ -15,6 +16,8 @@ EPOCH: Final = "x-hopmail-epoch"
 FIRST_PUBLISHED_MS: Final = "x-hopmail-first-published-ms"
 PENDING: Final = "x-hopmail-pending"
 LOGIN: Final = "x-hopmail-login"
+
+OURS: Final = (ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, PENDING, LOGIN)
 
 MOST: Final = 1_000_000
 """No attempt or epoch of ours is higher: what is, was never written here."""
@@ -61,6 +64,26 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
         tuple(map(str, pending)) if isinstance(pending, list) and pending else None,
         (login or None) if isinstance(login, str) else properties.user_id,
         _count(headers.get(EPOCH), least=0),
+    )
+
+
+def forged(properties: Properties, trusted_logins: AbstractSet[str]) -> Undecodable | None:
+    """Return what is wrong with a message that has a trail from somebody who may write none.
+
+    An app that sets such headers is mistaken. But a copy of ours has them too, once the consumer
+    has another login, and read as a new message it would go to all its recipients again.
+    """
+    name = next((name for name in OURS if name in properties.headers), None)
+    if name is None or properties.user_id in trusted_logins:
+        return None
+    signer = f"the login {properties.user_id!r}" if properties.user_id else "no login (user_id)"
+    message = (
+        f"is a header of the consumer's, and {signer} signed it: an app must leave it away; if it"
+        " is from a former login of the consumer's, or from whoever moves dead letters, name that"
+        " login in HOPMAIL_OPERATOR_LOGINS"
+    )
+    return Undecodable(
+        Defect.UNTRUSTED_HEADERS, (Violation(f"properties.headers.{name}", message),)
     )
 
 

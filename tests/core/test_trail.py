@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.delivery import Properties
-from consumer.core.trail import Trail, read_trail, trail_headers
+from consumer.core.trail import OURS as TRAIL
+from consumer.core.trail import Trail, forged, read_trail, trail_headers
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 OURS = frozenset({"hopmail"})
@@ -43,6 +44,30 @@ def test_an_app_cannot_forge_a_trail(user_id: str | None) -> None:
     read = read_trail(Properties(user_id=user_id, headers=forged), OURS, NOW)
 
     assert Trail(1, NOW, None, user_id) == read
+
+
+@pytest.mark.parametrize("user_id", [None, "webapp"])
+@pytest.mark.parametrize("name", TRAIL)
+def test_a_trail_that_nobody_trusted_has_signed_is_refused(name: str, user_id: str | None) -> None:
+    wrong = forged(Properties(user_id=user_id, headers={name: 0}), OURS)
+
+    assert wrong is not None
+    (violation,) = wrong.violations
+    assert violation.pointer == f"properties.headers.{name}"
+    assert (user_id or "no login") in violation.message
+    assert "HOPMAIL_OPERATOR_LOGINS" in violation.message
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        Properties(user_id="hopmail", headers=trail_headers(Trail(2, NOW, None, "webapp"))),
+        Properties(user_id="webapp", headers={"x-published-at-ms": 1, "x-hopmail-reason": "mine"}),
+        Properties(),
+    ],
+)
+def test_our_own_trail_and_none_at_all_are_fine(properties: Properties) -> None:
+    assert forged(properties, OURS) is None
 
 
 def test_the_first_publish_is_taken_from_milliseconds_before_whole_seconds() -> None:

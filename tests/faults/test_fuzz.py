@@ -72,6 +72,8 @@ class Case:
         """Why it is to be a dead letter."""
         if not self.choice.are_decodable:
             return frozenset({"undecodable_properties"})
+        if self.choice.are_forged:
+            return frozenset({"untrusted_headers"})
         return OF_BODIES if self.choice.are_readable else OF_PROPERTIES
 
 

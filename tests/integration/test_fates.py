@@ -218,6 +218,32 @@ def test_recipients_are_settled_one_by_one(vhost: VirtualHost) -> None:
     assert first.content == second.content, "the retry is the same mail, headers and all"
 
 
+def test_a_copy_signed_by_a_former_login_goes_on_where_it_was(vhost: VirtualHost) -> None:
+    former = f"webapp-{vhost.name}"
+    headers = {
+        "x-hopmail-attempt": 2,
+        "x-hopmail-pending": ["second@example.org"],
+        "x-hopmail-login": "shop",
+    }
+
+    def publish(message_id: str) -> None:
+        copy = email("first@example.org", "second@example.org")
+        vhost.publish_raw(
+            copy, url=vhost.app_url, user_id=former, message_id=message_id, headers=headers
+        )
+
+    with smtp_server() as server:
+        with consuming(vhost.url, server.url, operator_logins=former) as process:
+            publish("known")
+            wait_until(lambda: process.handled("known"), what="the copy")
+        with consuming(vhost.url, server.url):
+            publish("unknown")
+            (dead,) = vhost.dead_letters(1)
+
+    assert [mail.recipients for mail in server.mails] == [("second@example.org",)]
+    assert dead.headers["x-hopmail-reason"] == "untrusted_headers"
+
+
 def test_a_relay_that_wants_a_login_for_one_sender_only_delays_nobody_else(
     vhost: VirtualHost,
 ) -> None:

@@ -241,21 +241,23 @@ def test_a_dead_letter_says_all_there_is_to_know(running: Running) -> None:
     assert "x-own" not in headers
 
 
+FORGED = {
+    "x-hopmail-attempt": 7,
+    "x-hopmail-pending": ["victim@example.org"],
+    "x-hopmail-login": "admin",
+    "x-hopmail-first-published-ms": 1,
+}
+
+
 def test_an_app_cannot_forge_the_consumers_headers(running: Running) -> None:
     vhost = running.vhost
-    dead = running.dead_letter(
-        body(subject=7),
-        url=vhost.app_url,
-        user_id=f"webapp-{vhost.name}",
-        headers={
-            "x-hopmail-attempt": 7,
-            "x-hopmail-pending": ["victim@example.org"],
-            "x-hopmail-login": "admin",
-            "x-hopmail-first-published-ms": 1,
-        },
-    )
+    app = f"webapp-{vhost.name}"
+    dead = running.dead_letter(body(), url=vhost.app_url, user_id=app, headers=FORGED)
 
+    assert dead.headers["x-hopmail-reason"] == "untrusted_headers"
+    assert app in dead.detail["violations"][0]["message"]
     assert dead.headers["x-hopmail-attempt"] == 1
     assert "x-hopmail-pending" not in dead.headers
-    assert dead.headers["x-hopmail-login"] == f"webapp-{vhost.name}"
+    assert dead.headers["x-hopmail-login"] == app
     assert dead.headers["x-hopmail-first-published-ms"] > 1
+    assert dead.properties.message_id not in running.sink.message_ids()

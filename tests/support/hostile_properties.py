@@ -15,6 +15,9 @@ NAMES: Final = (
     b"x-death", b"x-delivery-count", b"x-first-death-reason", b"x-hopmail-attempt", b"x-delay",
     b"x-hopmail-pending", b"x-hopmail-login", b"x-hopmail-first-published-ms", b"x-hopmail-reason",
 )  # fmt: skip
+TRAIL: Final = frozenset(
+    {"x-hopmail-attempt", "x-hopmail-pending", "x-hopmail-login", "x-hopmail-first-published-ms"}
+)
 FORGED: Final[dict[str, Any]] = {
     "x-hopmail-attempt": 10**6,
     "x-hopmail-pending": ["victim@example.org", "a@b>\r\nDATA", 7],
@@ -73,12 +76,13 @@ _MARK: Final = struct.pack(">I", 11) + b"\x04mark" + b"S" + struct.pack(">I", 1)
 
 @dataclass(frozen=True)
 class Choice:
-    """Properties, and whether the contract reads a message with them."""
+    """Properties, whether the contract reads a message with them, whether they claim to be ours."""
 
     properties: Properties
     message_id: Any
     are_readable: bool
     are_decodable: bool
+    are_forged: bool
 
 
 class HostileProperties:
@@ -108,8 +112,11 @@ class HostileProperties:
             values["headers"] = FORGED
         properties = Properties(**values)
         properties.table = table
-        decodable = table is None or _is_decodable(table)
-        return Choice(properties, values["message_id"], decodable and odd is not WRONG, decodable)
+        headers = values.get("headers", {}) if table is None else _decoded(table)
+        decodable = headers is not None
+        forged = headers is not None and not TRAIL.isdisjoint(headers)
+        readable = decodable and not forged and odd is not WRONG
+        return Choice(properties, values["message_id"], readable, decodable, forged)
 
     def _table(self) -> bytes:
         match self._random.randrange(8):
@@ -160,9 +167,9 @@ def _nested(depth: int) -> bytes:
     return entries
 
 
-def _is_decodable(table: bytes) -> bool:
+def _decoded(table: bytes) -> dict[str, Any] | None:
     try:
-        data.decode_table(_long(table), 0)
+        decoded: dict[str, Any] = data.decode_table(_long(table), 0)[0]
     except Exception:  # noqa: BLE001 - pika lets struct, datetime, recursion errors through
-        return False
-    return True
+        return None
+    return decoded
