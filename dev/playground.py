@@ -31,6 +31,7 @@ COLOURS: Final = {
 
 GUIDE: Final = """
   RabbitMQ      {shown_url}
+  relay         {relay_url}
   mail          lands in {folder}/Maildir/new, `make mail` shows it
   dead letters  show here, stay in {dead_queue}, and are copied to {dead_letters}/*.json
   log           {folder}/consumer.log
@@ -98,6 +99,7 @@ def _guide(running: Service) -> str:
         if given
         else "from publisher_lib import Publisher",
         url=f'os.environ["{VARIABLE}"]' if given else f'"{running.amqp_url}"',
+        relay_url=running.relay.url,
         folder=FOLDER,
         dead_queue=DEAD_QUEUE,
         dead_letters=DEAD_LETTERS,

@@ -27,6 +27,9 @@ ACCEPTED: Final = (
     "certificate verified; several are separated by commas; special characters in a part are "
     "percent-encoded"
 )
+UNVERIFIED: Final = (
+    "the broker URL's ssl_options switch the certificate's verification off: name no protocol there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ def _read(url: str, name: str) -> BrokerURL:
         login = str(settings.credentials.username)
     except Exception:  # noqa: BLE001 - pika raises what its parsers raise, quoting parts of the URL
         raise ValueError(ACCEPTED) from None
+    tls = settings.ssl_options
+    if tls is not None and not (tls.context.verify_mode and tls.context.check_hostname):
+        raise ValueError(UNVERIFIED)
     if "heartbeat=" not in urlsplit(url).query:
         settings.heartbeat = HEARTBEAT_SECONDS
     settings.connection_attempts = 1

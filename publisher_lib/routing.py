@@ -1,7 +1,7 @@
 """The names both sides of the broker agree on: exchanges, lanes, properties, headers."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NoReturn
 
 EXCHANGE: Final = "email"
 RETRY_EXCHANGE: Final = "email.retry"
@@ -22,3 +22,7 @@ class Lane(StrEnum):
 
     TRANSACTIONAL = "transactional"
     BULK = "bulk"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"there is no lane {value!r}: use {' or '.join(cls)}")

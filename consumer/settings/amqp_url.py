@@ -66,6 +66,8 @@ def _check_options(query: str) -> None:
         elif name in MAPPINGS:
             if not _is_mapping(value):
                 raise ValueError(f"the option {name} must be a Python dictionary: {{'name': …}}")
+            if "protocol" in ast.literal_eval(value):
+                raise ValueError(f"{name} must name no protocol: with one nothing is verified")
         else:
             known = ", ".join((*NUMBERS, *MAPPINGS))
             raise ValueError(f"an option is unknown; known are {known}")

@@ -10,7 +10,7 @@ import pytest
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorStackTimeout
 
-from publisher_lib import InvalidEmail, NotPublished, PublishManyFailed, Receipt, Unroutable
+from publisher_lib import InvalidEmail, Lane, NotPublished, PublishManyFailed, Receipt, Unroutable
 from publisher_lib.batch import Batch
 from publisher_lib.broker_url import explain, read_urls
 from publisher_lib.message_id import MESSAGE_ID, new_message_id
@@ -51,6 +51,17 @@ def test_what_is_no_broker_url_is_refused_without_being_quoted(url: str) -> None
 
     assert "secret" not in str(error.value)
     assert error.value.__cause__ is None
+
+
+@pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS is deprecated")
+def test_no_option_switches_the_certificates_verification_off() -> None:
+    with pytest.raises(ValueError, match="verification off: name no protocol"):
+        read_urls("amqps://a:secret@h/?ssl_options={'protocol':2%2C'ca_path':'/'}", "app")
+
+
+def test_a_lane_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="no lane 'fast': use transactional or bulk"):
+        Lane("fast")
 
 
 @pytest.mark.parametrize(

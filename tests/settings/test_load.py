@@ -194,6 +194,7 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "amqp://broker?heartbeat=correct-horse",
         "amqp://broker?ssl_options=correct-horse",
         "amqp://broker?ssl_options=['correct-horse']",
+        "amqps://broker?ssl_options={'protocol': 2, 'password': 'correct-horse'}",
         "amqp://[correct-horse",
         "amqp://user:correct-horse ü@broker",
         "amqp://good:correct-horse@broker,amqp://bad:correct-horse@:1",
