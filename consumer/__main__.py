@@ -4,7 +4,7 @@ import sys
 from typing import Final
 
 OF_THE_DAEMON: Final = frozenset(
-    {"jsonschema", "prometheus_client", "pydantic_settings", "structlog", "supervisor", "typer"}
+    {"jsonschema", "prometheus_client", "pydantic_settings", "supervisor", "typer"}
 )
 """What the extra `consumer` installs beyond what the publisher needs."""
 

@@ -1,6 +1,7 @@
 """What is counted and timed of handled deliveries. Labels are closed sets, shown from the start."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from itertools import product
 from typing import Final
 
@@ -28,7 +29,9 @@ class Figures:
     """Counters and histograms in a registry; every series they will ever have is there at once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        counter = partial(Counter, registry=registry)
+        def counter(name: str, told: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
+            return cache(Counter(name, told, labels, registry=registry).labels)
+
         self._deliveries = counter(
             "hopmail_deliveries",
             "Handled deliveries; one whose recipients fared differently counts under the worst.",
@@ -48,12 +51,14 @@ class Figures:
         self._retries = counter(
             "hopmail_retries", "Copies that wait for another attempt.", ("lane", "outcome")
         )
-        self._latency = Histogram(
-            "hopmail_acceptance_latency_seconds",
-            "From publish to the relay's acceptance.",
-            ("lane",),
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+        self._latency = cache(
+            Histogram(
+                "hopmail_acceptance_latency_seconds",
+                "From publish to the relay's acceptance.",
+                ("lane",),
+                buckets=LATENCY_BUCKETS,
+                registry=registry,
+            ).labels
         )
         self._handling = Histogram(
             "hopmail_handling_seconds",
@@ -61,41 +66,43 @@ class Figures:
             buckets=HANDLING_BUCKETS,
             registry=registry,
         )
-        self._last_acceptance = Gauge(
-            "hopmail_last_acceptance_timestamp_seconds",
-            "When the relay last accepted a mail; 0 before the first.",
-            ("lane",),
-            registry=registry,
+        self._last_acceptance = cache(
+            Gauge(
+                "hopmail_last_acceptance_timestamp_seconds",
+                "When the relay last accepted a mail; 0 before the first.",
+                ("lane",),
+                registry=registry,
+            ).labels
         )
         self._show_all()
 
     def record(self, handled: Handled) -> None:
         """Count a settled delivery."""
         lane, found = handled.delivery.lane, facts(handled)
-        self._deliveries.labels(lane, worst(found).disposition).inc()
+        self._deliveries(lane, worst(found).disposition).inc()
         self._handling.observe(handled.duration_seconds)
         for fact, verdict in zip(found, handled.verdicts, strict=True):
-            self._recipients.labels(lane, fact.outcome).inc(len(verdict.recipients))
+            self._recipients(lane, fact.outcome).inc(len(verdict.recipients))
             self._count(lane, fact)
         if handled.latency_seconds is not None:
             # Clocks of two hosts differ; no mail arrives before it is published.
-            self._latency.labels(lane).observe(max(0.0, handled.latency_seconds))
-            self._last_acceptance.labels(lane).set_to_current_time()
+            self._latency(lane).observe(max(0.0, handled.latency_seconds))
+            self._last_acceptance(lane).set_to_current_time()
 
     def _count(self, lane: Lane, fact: Fact) -> None:
         stage = fact.stage.name if fact.stage else NONE
-        self._outcomes.labels(fact.outcome, stage, _code_class(fact.reply)).inc()
+        self._outcomes(fact.outcome, stage, _code_class(fact.reply)).inc()
         if fact.reason is not None:
-            self._dead_letters.labels(lane, fact.reason).inc()
+            self._dead_letters(lane, fact.reason).inc()
         if fact.disposition == "retry":
-            self._retries.labels(lane, fact.outcome).inc()
+            self._retries(lane, fact.outcome).inc()
 
     def _show_all(self) -> None:
         # `increase()` does not see the event with which a counter first appears.
         for lane in Lane:
-            self._latency.labels(lane)
-            self._last_acceptance.labels(lane)
-        for metric, labels in (
+            self._latency(lane)
+            self._last_acceptance(lane)
+        for series, labels in (
             (self._deliveries, product(Lane, DISPOSITIONS)),
             (self._recipients, product(Lane, OUTCOMES)),
             (self._dead_letters, product(Lane, Reason)),
@@ -103,7 +110,7 @@ class Figures:
             (self._outcomes, _possible_outcomes()),
         ):
             for values in labels:
-                metric.labels(*values)
+                series(*values)
 
 
 def _possible_outcomes() -> list[tuple[str, str, str]]:
