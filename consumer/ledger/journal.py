@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +18,7 @@ from consumer.core.ledger import Claim, Ending, Generation, Key, State
 SEGMENTS: Final = ("a.journal", "b.journal")
 SEGMENT_BYTES: Final = 1024 * 1024
 CLOSED: Final = -1
+ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 class Note(StrEnum):
@@ -80,16 +81,13 @@ class Journal:
             if segment is not None:
                 _append(segment, [next(self._numbers), Note.ANSWERED, *claim.wanted.key, told])
 
-    def forget(self, claim: Claim) -> None:
-        """The ledger has its end: its notes are needed no more."""
+    def forget(self, claims: Iterable[Claim]) -> None:
+        """The ledger has their ends: their notes are needed no more."""
         with self._lock:
-            segment = self._of.pop(_mark(claim), None)
-            if segment is not None:
-                segment.open -= 1
-                # Lost, it would cost a doubt where there is none, should we claim this once more.
+            for segment, notes in self._ended(claims):
+                # Lost, they would cost doubts where there are none, should we claim these anew.
                 with suppress(OSError):
-                    names = list(claim.held)
-                    _append(segment, [next(self._numbers), Note.ENDED, *claim.wanted.key, names])
+                    _append(segment, *notes)
 
     def check(self) -> None:
         """Find out whether notes can be taken."""
@@ -103,6 +101,19 @@ class Journal:
                 os.close(segment.file)
                 # Its number may be another file's soon, and a late note would go there.
                 segment.file = CLOSED
+
+    def _ended(self, claims: Iterable[Claim]) -> Iterator[tuple[_Segment, list[list[object]]]]:
+        """Close what is open of these claims; yield what is to be noted in each segment."""
+        notes: dict[int, list[list[object]]] = {}
+        for claim in claims:
+            segment = self._of.pop(_mark(claim), None)
+            if segment is not None:
+                segment.open -= 1
+                note = [next(self._numbers), Note.ENDED, *claim.wanted.key, list(claim.held)]
+                notes.setdefault(segment.file, []).append(note)
+        for segment in self._segments:
+            if segment.file in notes:
+                yield segment, notes[segment.file]
 
     def _next_segment(self) -> _Segment:
         if self._active.size < SEGMENT_BYTES:
@@ -160,16 +171,20 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def _append(segment: _Segment, note: list[object]) -> None:
-    text = json.dumps(note, separators=(",", ":")).encode()
-    line = b"%08x %s\n" % (zlib.crc32(text), text)
-    written = os.write(segment.file, line)
+def _append(segment: _Segment, *notes: list[object]) -> None:
+    lines = b"".join(map(_line, notes))
+    written = os.write(segment.file, lines)
     segment.size += written
-    if written < len(line):
+    if written < len(lines):
         # The rest of it would be glued to the next note, and make that unreadable too.
         os.ftruncate(segment.file, segment.size - written)
         segment.size -= written
         raise OSError(errno.ENOSPC, "the journal's disk is full")
+
+
+def _line(note: list[object]) -> bytes:
+    text = ENCODER.encode(note).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
 def _lines(path: Path) -> Iterable[list[Any]]:

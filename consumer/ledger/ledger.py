@@ -167,8 +167,7 @@ class Ledger:
             if not answer.done():
                 answer.set_result(self._store.deaths(fingerprints))
         claims = self._store.apply(wanted, [each for each, _done in group.ended])
-        for each, _done in group.ended:
-            self._notes.forget(each.claim)
+        self._notes.forget([each.claim for each, _done in group.ended])
         return self._look_again(wanted, claims)
 
     def _check_notes(self) -> None:

@@ -33,9 +33,10 @@ class RedisNotes:
             entries = ends(claim, endings, ticket)
             self._server.end([(claim.wanted.key, ticket, entries)])
 
-    def forget(self, claim: Claim) -> None:
-        """Redis has its end."""
-        self._tickets.forget(claim.wanted)
+    def forget(self, claims: Iterable[Claim]) -> None:
+        """Redis has their ends."""
+        for claim in claims:
+            self._tickets.forget(claim.wanted)
 
     def check(self) -> None:
         """Find out whether Redis can be written."""

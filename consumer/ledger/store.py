@@ -42,8 +42,8 @@ class Notes(Protocol):
     def answered(self, claim: Claim, endings: Mapping[str, Ending]) -> None:
         """Note how a claim ends, if its dot was noted."""
 
-    def forget(self, claim: Claim) -> None:
-        """The store has its end: its notes are needed no more."""
+    def forget(self, claims: Iterable[Claim]) -> None:
+        """The store has their ends: their notes are needed no more."""
 
     def check(self) -> None:
         """Find out whether notes can be taken."""

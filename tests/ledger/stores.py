@@ -49,7 +49,7 @@ class Process:
         """End a claim for all it holds."""
         ending = Ending(state, generation, "250 2.0.0 queued as 1")
         self.store.apply([], [Ended(claim, dict.fromkeys(claim.held, ending))])
-        self.notes.forget(claim)
+        self.notes.forget([claim])
 
     def die(self) -> None:
         """End without a word, as far as others can see."""

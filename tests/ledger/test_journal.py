@@ -65,7 +65,7 @@ def test_two_copies_for_different_recipients_are_kept_apart(
 
     assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"a": TAKEN, "b": DOUBT}
 
-    journal.forget(claim("a"))
+    journal.forget([claim("a")])
 
     assert read_journal(tmp_path)[Key("webapp", "m-1")] == {"b": DOUBT}, "the ledger has the other"
 
@@ -96,7 +96,7 @@ def test_the_later_word_counts_whichever_segment_it_is_in(
     for _ in range(last):
         journal.sending(claim("a"), ["a"])
         journal.answered(claim("a"), {"a": Ending(State.OPEN, GENERATION)})
-        journal.forget(claim("a"))
+        journal.forget([claim("a")])
 
     journal.sending(claim("a"), ["a"])
 
@@ -118,15 +118,15 @@ def test_what_the_ledger_has_is_dropped_and_what_it_has_not_is_kept(
         each = claim("a", message_id=f"m-{number}")
         journal.sending(each, ["a"])
         journal.answered(each, {"a": TAKEN})
-        journal.forget(each)
+        journal.forget([each])
         largest = max(largest, size(tmp_path))
         assert read_journal(tmp_path)[Key("webapp", "old")] == {"a": DOUBT}
 
-    journal.forget(old)
+    journal.forget([old])
     for number in range(100):
         each = claim("a", message_id=f"n-{number}")
         journal.sending(each, ["a"])
-        journal.forget(each)
+        journal.forget([each])
 
     assert largest > 20_000, "one that is still open keeps the notes that follow it"
     assert size(tmp_path) < 5_000
