@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from consumer.core.delivery import Delivery
 from consumer.core.endings import unsettled
-from consumer.core.ledger import Claim, fingerprint
+from consumer.core.ledger import Claim, Wanted, fingerprint
 from consumer.core.mail import Mail
 from consumer.core.outcome import Conflict
 from consumer.ledger.ledger import Ledger
@@ -32,8 +32,8 @@ LARGEST_GROUP: Final = 200
 class Inbox(Protocol):
     """Where mails wait for a session."""
 
-    def put(self, mail: Mail) -> None:
-        """Add a mail."""
+    def put(self, *mails: Mail) -> None:
+        """Add mails."""
 
     def clear(self) -> list[Mail]:
         """Take out everything."""
@@ -124,33 +124,49 @@ class Intake:
         # What was never given to anybody before has killed nobody.
         again = [found for each, found in zip(group, prints, strict=True) if each.redelivered]
         deaths = self._ledger.deaths(again) if again else {}
+        self._ask(list(self._opened(group, prints, deaths)))
+
+    def _opened(
+        self, group: list[Delivery], prints: list[bytes], deaths: Mapping[bytes, int]
+    ) -> Iterator[Mail]:
         for delivery, found in zip(group, prints, strict=True):
             if self._is_current(delivery):
                 self._hands.take(READING_SLOT, found)
                 mail = self._worker.open(delivery, found, deaths.get(found, 0))
                 self._hands.put_down(READING_SLOT)
-                self._ask(mail)
+                yield mail
 
-    def _ask(self, mail: Mail) -> None:
-        wanted = mail.wanted
-        if mail.deaths and _came_just_now(mail):
-            with self._lock:
-                self._waiting.append(mail)
-        elif wanted is None:
-            self._inbox.put(mail)
-        else:
-            self._ledger.claim(wanted, partial(self._claimed, mail))
+    def _ask(self, mails: list[Mail]) -> None:
+        """Claim what may be sent; the rest goes on without, or waits for a moment."""
+        claiming: list[Mail] = []
+        wanted: list[Wanted] = []
+        for mail in mails:
+            if mail.deaths and _came_just_now(mail):
+                self._wait(mail)
+            elif (asked := mail.wanted) is None:
+                self._inbox.put(mail)
+            else:
+                claiming.append(mail)
+                wanted.append(asked)
+        if wanted:
+            self._ledger.claim(wanted, partial(self._claimed, claiming))
 
-    def _claimed(self, mail: Mail, claim: Claim) -> None:
-        if claim.must_wait:
-            with self._lock:
-                self._waiting.append(mail)
-        elif claim.is_conflict:
-            self._inbox.put(replace(mail, foregone=Conflict()))
-        elif self._is_current(mail.delivery):
-            self._inbox.put(replace(mail, claim=claim))
-        else:
-            self.release(replace(mail, claim=claim))
+    def _claimed(self, mails: list[Mail], claims: Sequence[Claim]) -> None:
+        ready: list[Mail] = []
+        for mail, claim in zip(mails, claims, strict=True):
+            if claim.must_wait:
+                self._wait(mail)
+            elif claim.is_conflict:
+                ready.append(replace(mail, foregone=Conflict()))
+            elif self._is_current(mail.delivery):
+                ready.append(replace(mail, claim=claim))
+            else:
+                self.release(replace(mail, claim=claim))
+        self._inbox.put(*ready)
+
+    def _wait(self, mail: Mail) -> None:
+        with self._lock:
+            self._waiting.append(mail)
 
     def _look_again(self) -> None:
         now = time.monotonic()
@@ -159,9 +175,7 @@ class Intake:
         self._look_again_seconds = now + LOOK_AGAIN_SECONDS
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        for mail in waiting:
-            if self._is_current(mail.delivery):
-                self._ask(mail)
+        self._ask([mail for mail in waiting if self._is_current(mail.delivery)])
 
 
 def _came_just_now(mail: Mail) -> bool:

@@ -40,11 +40,16 @@ class Inbox:
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def put(self, mail: Mail) -> None:
-        """Add a mail at the end of its lane, or of those that as many processes died of."""
+    def put(self, *mails: Mail) -> None:
+        """Add mails at the end of their lane, or of those that as many processes died of."""
         with self._lock:
-            insort(self._lanes[mail.delivery.lane], mail, key=_danger)
-            self._added(mail)
+            for mail in mails:
+                lane = self._lanes[mail.delivery.lane]
+                if lane and (lane[-1].deaths or mail.deaths):
+                    insort(lane, mail, key=_danger)
+                else:
+                    lane.append(mail)
+            self._added(*mails)
 
     def put_back(self, mail: Mail) -> None:
         """Return a mail to its place, before those that came after it."""
@@ -106,11 +111,11 @@ class Inbox:
         self._turn = _other(lane)
         return lane
 
-    def _added(self, mail: Mail) -> None:
-        lane = mail.delivery.lane
-        self._weigh(lane, len(mail.delivery.body))
-        self._any_came.notify()
-        if self._reserved and lane is Lane.TRANSACTIONAL:
+    def _added(self, *mails: Mail) -> None:
+        for mail in mails:
+            self._weigh(mail.delivery.lane, len(mail.delivery.body))
+        self._any_came.notify(len(mails))
+        if self._reserved and any(mail.delivery.lane is Lane.TRANSACTIONAL for mail in mails):
             self._transactional_came.notify()
 
     def _weigh(self, lane: Lane, change: int) -> None:

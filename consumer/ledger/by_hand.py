@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from consumer.core.ledger import Claim, Ending, State, Wanted
@@ -17,12 +18,12 @@ NOTE = "sent, a person says"
 
 def note_as_sent(ledger: Ledger | NoLedger, wanted: Wanted) -> None:
     """Note that the relay took a mail for these recipients. Raises LedgerTrouble."""
-    asked: Future[Claim] = Future()
+    asked: Future[Sequence[Claim]] = Future()
     kept = threading.Event()
     deadline = time.monotonic() + PATIENCE_SECONDS
-    ledger.claim(wanted, asked.set_result)
+    ledger.claim((wanted,), asked.set_result)
     try:
-        claim = asked.result(PATIENCE_SECONDS)
+        (claim,) = asked.result(PATIENCE_SECONDS)
     except TimeoutError:
         raise _not_written(ledger) from None
     if claim.must_wait:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from consumer.core.ledger import Claim, Ended, Ending, Wanted
@@ -21,11 +22,17 @@ SETTLE_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 600.0
 
 
+Granted = Callable[[Sequence[Claim]], None]
+"""Gets what was granted of what was wanted, one by one."""
+
+
 @dataclass(slots=True)
 class _Group:
     """What is committed together. A group that failed is tried again whole."""
 
-    wanted: list[tuple[Wanted, Callable[[Claim], None]]] = field(default_factory=list)
+    wanted: list[Wanted] = field(default_factory=list)
+    granted: list[tuple[int, Granted]] = field(default_factory=list)
+    """How many of `wanted`, in their order, each callback has asked for."""
     ended: list[tuple[Ended, Callable[[], None]]] = field(default_factory=list)
     asked: list[tuple[Sequence[bytes], Future[dict[bytes, int]]]] = field(default_factory=list)
 
@@ -70,10 +77,11 @@ class Ledger:
         """Whether it cannot be written now."""
         return bool(self._trouble)
 
-    def claim(self, wanted: Wanted, done: Callable[[Claim], None]) -> None:
-        """Ask for a message's recipients; `done` gets what was granted, once that is kept."""
+    def claim(self, wanted: Sequence[Wanted], done: Granted) -> None:
+        """Ask for messages' recipients; `done` gets what was granted, once that is kept."""
         with self._came:
-            self._next.wanted.append((wanted, done))
+            self._next.wanted.extend(wanted)
+            self._next.granted.append((len(wanted), done))
             self._came.notify()
 
     def end(
@@ -159,16 +167,15 @@ class Ledger:
             self._enter(failure)
         if self.is_in_trouble:
             self._check_notes()
-        wanted = [each for each, _done in group.wanted]
         if group.asked:
             # The last of the dead may not have been counted yet.
             self._store.settle_dead()
         for fingerprints, answer in group.asked:
             if not answer.done():
                 answer.set_result(self._store.deaths(fingerprints))
-        claims = self._store.apply(wanted, [each for each, _done in group.ended])
+        claims = self._store.apply(group.wanted, [each for each, _done in group.ended])
         self._notes.forget([each.claim for each, _done in group.ended])
-        return self._look_again(wanted, claims)
+        return self._look_again(group.wanted, claims)
 
     def _check_notes(self) -> None:
         try:
@@ -190,8 +197,9 @@ class Ledger:
     def _call_back(self, group: _Group, claims: list[Claim]) -> None:
         for _ended, done in group.ended:
             done()
-        for (_wanted, granted), claim in zip(group.wanted, claims, strict=True):
-            granted(claim)
+        found = iter(claims)
+        for count, granted in group.granted:
+            granted(list(islice(found, count)))
 
     def _keep_house(self) -> None:
         now = time.monotonic()

@@ -14,9 +14,9 @@ class NoLedger:
     def start(self, on_trouble: Callable[[bool], None]) -> None:
         """Begin; there will be no trouble."""
 
-    def claim(self, wanted: Wanted, done: Callable[[Claim], None]) -> None:
+    def claim(self, wanted: Sequence[Wanted], done: Callable[[Sequence[Claim]], None]) -> None:
         """Grant every recipient."""
-        done(Claim(wanted, granted=wanted.recipients))
+        done([Claim(each, granted=each.recipients) for each in wanted])
 
     def end(
         self, _claim: Claim, _endings: Mapping[str, Ending], done: Callable[[], None] | None = None

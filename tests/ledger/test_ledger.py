@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -46,11 +46,11 @@ class Process:
         """Ask for one message, and wait for what is granted."""
         came = threading.Event()
 
-        def done(claim: Claim) -> None:
-            self.claims.append(claim)
+        def done(claims: Sequence[Claim]) -> None:
+            self.claims.extend(claims)
             came.set()
 
-        self.ledger.claim(each, done)
+        self.ledger.claim([each], done)
         assert came.wait(SOON_SECONDS)
         return self.claims[-1]
 
@@ -97,13 +97,26 @@ def test_many_claims_are_granted_in_their_order_in_few_commits(
 
     monkeypatch.setattr(process.store, "apply", counting)
     for number in range(1_000):
-        process.ledger.claim(wanted(number), process.claims.append)
+        process.ledger.claim([wanted(number)], process.claims.extend)
     wait_until(lambda: len(process.claims) == 1_000, what="every claim")
 
     assert [claim.wanted.key.message_id for claim in process.claims] == [
         f"m-{number}" for number in range(1_000)
     ]
     assert max(sizes) > 10
+
+
+def test_claims_asked_for_together_are_granted_together(process: Process) -> None:
+    told: list[list[str]] = []
+
+    def done(claims: Sequence[Claim]) -> None:
+        told.append([claim.wanted.key.message_id for claim in claims])
+
+    for numbers in (range(3), range(0), range(3, 5)):
+        process.ledger.claim([wanted(number) for number in numbers], done)
+    wait_until(lambda: len(told) == 3, what="every claim")
+
+    assert told == [["m-0", "m-1", "m-2"], [], ["m-3", "m-4"]]
 
 
 def test_what_a_dead_process_held_is_granted_at_once(process: Process, path: Path) -> None:
@@ -148,7 +161,7 @@ def test_what_cannot_be_kept_now_is_kept_later_and_told_once(
     claim = process.claim(wanted(1))
     with caplog.at_level(logging.INFO), locked(path):
         for number in (2, 3):
-            process.ledger.claim(wanted(number), process.claims.append)
+            process.ledger.claim([wanted(number)], process.claims.extend)
         ended = threading.Event()
         process.ledger.end(claim, unsettled(claim), ended.set)
         wait_until(lambda: process.troubles, what="the trouble")
@@ -220,7 +233,7 @@ def test_all_that_is_old_is_pruned_a_part_at_a_time(
 def test_closing_keeps_what_was_handed_in_before(path: Path) -> None:
     process = Process(path)
     for number in range(200):
-        process.ledger.claim(wanted(number), process.claims.append)
+        process.ledger.claim([wanted(number)], process.claims.extend)
 
     process.die()
 
@@ -231,7 +244,7 @@ def test_closing_does_not_wait_for_a_ledger_in_trouble(path: Path) -> None:
     process = Process(path)
     process.claim(wanted(1))
     with locked(path):
-        process.ledger.claim(wanted(2), process.claims.append)
+        process.ledger.claim([wanted(2)], process.claims.extend)
         wait_until(lambda: process.troubles, what="the trouble")
         assert not process.ledger.close(SOON_SECONDS)
     process.owner.close()

@@ -47,8 +47,8 @@ class Mails:
     def __init__(self) -> None:
         self.mails: list[Mail] = []
 
-    def put(self, mail: Mail) -> None:
-        self.mails.append(mail)
+    def put(self, *mails: Mail) -> None:
+        self.mails.extend(mails)
 
     def clear(self) -> list[Mail]:
         mails, self.mails = self.mails, []
