@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail test faults test-brokers test-cluster check format clean
+.PHONY: help setup demo run mail test faults soak test-brokers test-cluster check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -29,7 +29,7 @@ mail:  ## show the mail that the demo or `make run` caught
 	@dev/setup.sh
 	@$(python) -X utf8 -m dev.mail
 
-test:  ## run every test beside a RabbitMQ of its own; T=tests/core runs some of them
+test:  ## run every test beside a RabbitMQ of its own (a quarter of an hour); T=tests/core runs some of them
 	@dev/setup.sh --with broker --with smtp-sink --with redis
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
@@ -45,6 +45,10 @@ faults:  ## run every case of the fault suite (about half an hour, as root), and
 	  $(python) -m dev.broker exec -- $(python) -m pytest -m faults -v tests/faults || failed=1; \
 	  $(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py || failed=1; \
 	  $(python) -m tests.faults.results && exit $$failed
+
+soak:  ## an hour of mixed load with a fault every 20 s (as root); its figures go to docs/fault-results.md
+	@dev/setup.sh --with broker --with smtp-sink
+	@$(python) -m tests.faults.soak --minutes 60
 
 test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about half an hour)
 	@dev/setup.sh --with broker --with smtp-sink --with redis --with network --with debootstrap

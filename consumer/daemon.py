@@ -70,6 +70,7 @@ class Daemon:
         relays: Relays,
         sessions: int,
         heartbeat: Callable[[], None],
+        is_abandoned: Callable[[], bool],
     ) -> None:
         self._inbox = inbox
         self._intake = intake
@@ -81,6 +82,7 @@ class Daemon:
         self._settler = settler
         self._relays = relays
         self._heartbeat = heartbeat
+        self._is_abandoned = is_abandoned
         self._stop = threading.Event()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._exit_code = ExitCode.OK
@@ -119,6 +121,8 @@ class Daemon:
 
     def _keep_house(self) -> None:
         self._heartbeat()
+        if self._is_abandoned():
+            self._stops.put("supervisor is gone")
         if self._consumer.mismatch is not None:
             self._exit_code = ExitCode.CONFIG
             self._stops.put("topology")

@@ -39,13 +39,14 @@ GUIDE: Final = """
 
   Publish from another terminal{with_variable}: run .venv/bin/python and paste
 
-    {imports}
+{imports}
 
-    with Publisher({url}) as publisher:
-        publisher.send(
-            to="you@example.org", from_="app@example.org",
-            subject="Hello", text="It works.", html="<p>It works.</p>",
-        )
+with Publisher({url}) as publisher:
+    publisher.send(
+        to="you@example.org", from_="app@example.org",
+        subject="Hello", text="It works.", html="<p>It works.</p>",
+    )
+
 """
 
 
@@ -95,7 +96,7 @@ def _guide(running: Service) -> str:
         # A password that was given is not for the screen.
         shown_url=without_password(running.given_url) if given else running.amqp_url,
         with_variable=f", with {VARIABLE} set there too" if given else "",
-        imports="import os\n    from publisher_lib import Publisher"
+        imports="import os\nfrom publisher_lib import Publisher"
         if given
         else "from publisher_lib import Publisher",
         url=f'os.environ["{VARIABLE}"]' if given else f'"{running.amqp_url}"',
@@ -110,7 +111,7 @@ def _guide(running: Service) -> str:
 
 def _words(line: dict[str, Any]) -> Iterator[str]:
     yield f"  {line['timestamp'][11:19]}"
-    yield paint(f"{line['outcome']:<11}", COLOURS[line["disposition"]])
+    yield paint(f"{_outcome(line):<11}", COLOURS[line["disposition"]])
     yield f"attempt {line['attempt']}"
     yield ", ".join(line["to"]) or "no recipient readable"
     if (latency := line.get("latency_seconds")) is not None:
@@ -121,6 +122,13 @@ def _words(line: dict[str, Any]) -> Iterator[str]:
         yield f"dead letter: {reason}"
     yield from _answer(line)
     yield str(line.get("message_id", ""))
+
+
+def _outcome(line: dict[str, Any]) -> str:
+    """Name the outcome, or each that some of the recipients had."""
+    verdicts = line.get("verdicts", ())
+    parts = (f"{verdict['recipients']} {verdict['outcome']}" for verdict in verdicts)
+    return ", ".join(parts) or str(line["outcome"])
 
 
 def _dispositions(line: dict[str, Any]) -> set[str]:

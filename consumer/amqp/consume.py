@@ -154,7 +154,7 @@ class Consumer:
         with self._lock:
             self._link = None
         intake.clear()
-        if not self._closing.is_set():
+        if end and not self._closing.is_set():
             log.warning("broker connection lost", extra={"detail": end})
         return link.was_open and time.monotonic() - began > STEADY_SECONDS
 

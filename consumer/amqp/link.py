@@ -52,6 +52,8 @@ class Link:
         self._channel: Any = None
         self._end = ""
         self._ended = False
+        self._is_ours = False
+        """Whether it is we who close the connection."""
         self._lock = threading.Lock()
         self._connection: Any = pika.SelectConnection(
             settings,
@@ -107,7 +109,9 @@ class Link:
     def _ready(self, _frame: Any) -> None:
         self.is_open = self.was_open = True
         self._subscribe()
-        log.info("consuming", extra={"prefetch": self._prefetch})
+        # While all lanes are held, whoever holds them has said why.
+        if self._wanted:
+            log.info("consuming", extra={"prefetch": self._prefetch})
 
     def _set_wanted(self, lanes: frozenset[Lane]) -> None:
         self._wanted = lanes
@@ -169,6 +173,7 @@ class Link:
         if self._connection.is_open:
             self._flush()
             self.is_open = False
+            self._is_ours = True
             self._connection.close()
         else:
             self._connection.ioloop.stop()
@@ -184,5 +189,6 @@ class Link:
 
     def _stopped(self, _connection: Any, reason: Exception) -> None:
         self.is_open = False
-        self._end = self._end or explain(reason)
+        if not self._is_ours:
+            self._end = self._end or explain(reason)
         self._connection.ioloop.stop()

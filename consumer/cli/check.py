@@ -51,7 +51,7 @@ def _broker(settings: Settings) -> Iterator[Line]:
         try:
             differences = declare.check((url,), wanted)
         except BrokerUnavailable as error:
-            yield False, f"broker {error}; check HOPMAIL_AMQP_URL and that RabbitMQ runs there"
+            yield False, f"broker {error}; check HOPMAIL_AMQP_URL, and that it is RabbitMQ's"
         else:
             yield True, f"broker {mask_urls(url)}: login accepted"
     if differences is None:

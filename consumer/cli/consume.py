@@ -1,6 +1,7 @@
 """`hopmail consume`: one consumer process."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
+SUPERVISOR: Final = "SUPERVISE_PID"
+"""Set for the processes of `hopmail run`: the parent of each."""
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -43,7 +47,7 @@ def consume() -> None:
     logs.configure(settings.log_level, settings.log_format, settings.worker)
     folder = settings.metrics_dir
     metrics = Metrics(folder, settings.worker) if folder else None
-    daemon = _daemon(settings, metrics)
+    daemon = _daemon(settings, metrics, _abandoned())
     if metrics:
         metrics.start()
     code = daemon.run(settings.grace.total_seconds())
@@ -52,11 +56,22 @@ def consume() -> None:
     raise typer.Exit(code)
 
 
-def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
+def _abandoned() -> Callable[[], bool]:
+    """Return what tells whether the supervisor that started this process has ended without it.
+
+    Nobody would stop or replace such a process, nor read its log.
+    """
+    supervisor = os.environ.get(SUPERVISOR)
+    return lambda: supervisor is not None and os.getppid() != int(supervisor)
+
+
+def _daemon(
+    settings: Settings, metrics: Metrics | None, is_abandoned: Callable[[], bool]
+) -> Daemon:
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
-    ledger, hands = _ledger(settings)
+    ledger, hands = _ledger(settings, is_abandoned)
     relays = relays_or_exit(settings)
     inbox = Inbox(settings.smtp_sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
@@ -98,17 +113,23 @@ def _daemon(settings: Settings, metrics: Metrics | None) -> Daemon:
         relays=relays,
         sessions=settings.smtp_sessions,
         heartbeat=metrics.heartbeat if metrics else _nothing,
+        is_abandoned=is_abandoned,
     )
 
 
-def _ledger(settings: Settings) -> tuple[Ledger | NoLedger, Hands]:
-    """Open the ledger, once its disk lets us. Exits where the settings are wrong, or on SIGTERM."""
+def _ledger(
+    settings: Settings, is_abandoned: Callable[[], bool]
+) -> tuple[Ledger | NoLedger, Hands]:
+    """Open the ledger, once its disk lets us.
+
+    Exits where the settings are wrong, on SIGTERM, or without a supervisor.
+    """
     trouble = ""
     while isinstance(opened := _opened(settings), LedgerTrouble):
         if not trouble:
             trouble = str(opened)
             log.error("ledger in trouble", extra={"detail": trouble})
-        _wait_or_exit()
+        _wait_or_exit(is_abandoned)
     if trouble:
         log.warning("ledger is back")
     return opened
@@ -121,10 +142,10 @@ def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTroub
         return trouble
 
 
-def _wait_or_exit() -> None:
+def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
     # Blocked, so that it is ours to end on it; the daemon unblocks them once it has handlers.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    if signal.sigtimedwait(STOPS, AGAIN_SECONDS):
+    if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
 
 

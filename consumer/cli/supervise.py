@@ -63,6 +63,7 @@ def main() -> None:
     try:
         with TemporaryDirectory(prefix="hopmail-") as folder:
             os.environ["SUPERVISE_FOLDER"] = folder
+            os.environ["SUPERVISE_PID"] = str(os.getpid())
             supervisord.main(["--nodaemon", "--configuration", sys.argv[1]])
             gave_up = Path(folder) / GAVE_UP
             code = int(gave_up.read_text()) if gave_up.exists() else ExitCode.OK

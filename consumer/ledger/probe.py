@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
 from consumer.ledger.opening import NO_EXTRA, LedgerUnusable, owner_for
 from consumer.ledger.sqlite import SqliteStore
 from consumer.ledger.store import LedgerTrouble
+
+PLACE: Final = (
+    "consumers wait until it can be written: make it so, or name another place in"
+    " HOPMAIL_STATE_DIR or HOPMAIL_LEDGER_URL"
+)
 
 
 class Finding(NamedTuple):
@@ -49,8 +54,10 @@ def _file(url: LedgerURL, state_dir: Path) -> Finding:
         finally:
             store.close()
             owner.vanish()
-    except (LedgerUnusable, LedgerTrouble, OSError) as error:
+    except LedgerUnusable as error:
         return Finding(good=False, text=str(error))
+    except (LedgerTrouble, OSError) as error:
+        return Finding(good=False, text=f"{error}; {PLACE}")
     return Finding(
         good=True, text=f"{url.path} can be written; all workers of this host must share it"
     )
@@ -59,7 +66,9 @@ def _file(url: LedgerURL, state_dir: Path) -> Finding:
 def _state(url: LedgerURL, state_dir: Path) -> Finding:
     try:
         owner_for(url, state_dir, slots=1).vanish()
-    except (LedgerUnusable, LedgerTrouble, OSError) as error:
+    except LedgerUnusable as error:
         return Finding(good=False, text=str(error), about="state")
+    except (LedgerTrouble, OSError) as error:
+        return Finding(good=False, text=f"{error}; {PLACE}", about="state")
     text = f"{state_dir} can be written; all workers of this host must share it"
     return Finding(good=True, text=text, about="state")

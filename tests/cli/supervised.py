@@ -59,6 +59,11 @@ class Supervised:
         self._process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def kill(self) -> None:
+        """End it at once, and only it."""
+        self._process.kill()
+        self._process.wait()
+
     def wait(self, timeout_seconds: float = 45.0) -> int:
         """Return the exit code once it has ended."""
         return self._process.wait(timeout_seconds)

@@ -80,6 +80,18 @@ def test_a_killed_worker_is_started_again_under_its_number(
         assert run.terminate() == 0
 
 
+def test_workers_end_when_their_supervisor_is_killed(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
+        wait_consuming(run, 2)
+        tree = run.tree()
+
+        run.kill()
+
+        wait_until(lambda: not any(map(is_running, tree)), 20, "an end of every process")
+
+
 def test_no_process_of_the_tree_listens_on_the_network(
     vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
 ) -> None:

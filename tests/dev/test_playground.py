@@ -12,7 +12,7 @@ from consumer.core.topology import DEAD_QUEUE
 from dev.processes import stop
 from publisher_lib import Publisher
 from tests.dev.family import descendants, living
-from tests.dev.script import environment, output, start
+from tests.dev.script import ROOT, environment, output, start
 from tests.support.broker import PASSWORD, VirtualHost
 from tests.support.consumer_process import wait_until
 
@@ -31,6 +31,21 @@ def playing(folder: Path, url: str) -> Iterator["subprocess.Popen[bytes]"]:
         stop(process, 60)
 
 
+def paste(guide: str, url: str) -> None:
+    """Do in Python's own prompt what the guide says."""
+    snippet = guide.partition("and paste\n\n")[2].partition("  What the consumers")[0]
+    told = subprocess.run(
+        [sys.executable, "-i"],
+        cwd=ROOT,
+        input=snippet,
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Error" not in told.stderr
+
+
 @pytest.mark.timeout(120)
 def test_dead_letters_are_shown_copied_and_left_in_their_queue(
     vhost: VirtualHost, tmp_path: Path
@@ -39,6 +54,8 @@ def test_dead_letters_are_shown_copied_and_left_in_their_queue(
         for body in (b'{"email_from": 1}', b'{"email_from": 2}'):
             vhost.publish_raw(body, message_id="../../twice")
         wait_until(lambda: output(tmp_path).count("kept in") == 2, 20, "the breaches")
+        paste(output(tmp_path), vhost.url)
+        wait_until(lambda: "y***@example.org" in output(tmp_path), 20, "the pasted mail")
         with Publisher(vhost.url) as publisher:
             publisher.send(
                 to="nobody@example.org", from_="app@example.org", subject="Hello", text="Hello"

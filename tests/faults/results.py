@@ -6,6 +6,7 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,15 +37,31 @@ NOT_RUN: Final[dict[int, str]] = {}
 INTRODUCTION: Final = """\
 # What the faults did
 
-Written by `make faults`; not edited by hand. Everything is counted per message and recipient, as
-Jepsen counts: *attempted* were handed to the publisher, *confirmed* have a `Receipt`, *unknown*
-ended in `OutcomeUnknown` or with their process, *failed* surely were not published; *accepted*
-were taken by the SMTP server, *dead* lie in the dead-letter queue; *lost* are confirmed and
-neither, *duplicated* are copies too many, *in doubt* the transactions the consumers report to have
-ended between final dot and answer, *recovered* the unknown ones that were found after all.
-*Back after* is the longest time from a fault to the next mail taken.
+Written by `make faults`, the soak by `make soak`; not edited by hand. Everything is counted per
+message and recipient, as Jepsen counts: *attempted* were handed to the publisher, *confirmed* have
+a `Receipt`, *unknown* ended in `OutcomeUnknown` or with their process, *failed* surely were not
+published; *accepted* were taken by the SMTP server, *dead* lie in the dead-letter queue, of which
+those held in doubt may be accepted too; *lost* are confirmed and neither, *duplicated* are copies
+too many, *in doubt* the transactions the consumers report to have ended between final dot and
+answer, *recovered* the unknown ones that were found after all. *times* is how often the fault was
+played, *back after* the longest time from a fault to the next mail taken, the broker's own start
+included. `-`: not counted there. What ends in *in short* runs with `make test` too.
 
 The promise holds where *lost* is 0 and no message has more copies too many than doubts reported.
+Of a doubt comes no copy where the relay had not taken the mail, or where it was held.
+"""
+
+ELSEWHERE: Final = """\
+## What is shown elsewhere
+
+- The same `message_id` from an app, `conflict`, a dead letter sent again, `untrusted_headers`:
+  `tests/integration/` (`test_ledger.py`, `test_fates.py`, `test_hostile.py`).
+- `hopmail deadletters resolve`: `tests/cli/test_deadletters.py`.
+- Failover between relays, limits and rates: `tests/integration/test_relays.py`, `tests/smtp/`.
+- Consumers that share one Redis: cases 27 and 30 to 32, `tests/integration/test_redis_ledger.py`.
+- RabbitMQ 4.0 and 4.3: `make test-brokers`.
+
+Not tried at all: the loss of a host's power, and a Redis that fails over to its replica.
 """
 
 CONTROLS: Final = """\
@@ -114,6 +131,7 @@ def page(lines: list[dict[str, Any]]) -> str:
             CONTROLS,
             *_table(controls, failed),
             "",
+            ELSEWHERE,
         )
     )
 
@@ -122,11 +140,22 @@ def _machine(lines: Iterable[dict[str, Any]]) -> str:
     brokers = sorted({line["broker"] for line in lines if "broker" in line})
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"On {datetime.now(UTC):%Y-%m-%d}: {_processor()}, {len(os.sched_getaffinity(0))} cores,"
-        f" {memory:.0f} GiB; Linux {platform.release()}, Python {platform.python_version()},"
+        f"On {datetime.now(UTC):%Y-%m-%d}{commit()}: {_processor()},"
+        f" {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB;"
+        f" Linux {platform.release()}, Python {platform.python_version()},"
         f" pika {version('pika')}, RabbitMQ {', '.join(brokers)}."
         f" Random moments are drawn with the seed {SEED}."
     )
+
+
+def commit() -> str:
+    """Name the code that was tried, where git can."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    try:
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f", commit {told.strip()}"
 
 
 def _processor() -> str:

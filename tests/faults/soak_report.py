@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from pika.exceptions import AMQPError
 
 from tests.faults.count import Count
 from tests.faults.crew import Crew
-from tests.faults.results import LINES, SOAK
+from tests.faults.results import LINES, SOAK, commit
 from tests.faults.scene import Scene
 from tests.faults.soak_faults import LASTING
 from tests.support.consumer_process import state_folder
@@ -109,10 +110,13 @@ def section(
         (
             f"{SOAK}\n",
             (
-                f"{minutes:g} minutes of mixed load, two consumers, and a fault every 20 s,"
-                f" {sum(faults.values())} in all: {played}.\n"
+                f"On {datetime.now(UTC):%Y-%m-%d}{commit()}: {minutes:g} minutes of mixed load, two"
+                f" consumers, and a fault every 20 s, {sum(faults.values())} in all: {played}.\n"
             ),
-            f"Counted as above: {counted}.\n",
+            (
+                f"Counted as above: {counted}. A part of the load has recipients whom the relay"
+                " refuses: they are dead.\n"
+            ),
             (
                 f"Longest time from a fault to the next mail taken: {_recovery(samples.scene)};"
                 f" most mails waiting in the queues: {max(waiting, default=0)}."

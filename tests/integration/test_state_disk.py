@@ -97,6 +97,17 @@ def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:
         assert not process.events("consuming")
 
 
+def test_a_supervisor_that_is_gone_ends_the_wait(
+    vhost: VirtualHost, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protect(disk)
+    monkeypatch.setenv("SUPERVISE_PID", str(os.getppid()))
+
+    with started(vhost, disk) as process:
+        wait_until(lambda: not process.is_alive, what="its end")
+        assert not process.events("consuming")
+
+
 def test_a_rate_that_cannot_be_counted_yet_holds_the_mail(vhost: VirtualHost, disk: Path) -> None:
     protect(disk)
     with (
