@@ -22,6 +22,7 @@ from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
+from consumer.session_thread import SessionThread
 from consumer.smtp.relays import Relays
 from consumer.worker import place_of
 from publisher_lib.confirms import ConfirmedPublisher
@@ -29,7 +30,6 @@ from publisher_lib.confirms import ConfirmedPublisher
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS: Final = 1.0
-TAKE_SECONDS: Final = 5.0
 LONGEST_HOLD_SECONDS: Final = 10 * 60.0
 """With the 15 minutes a transaction may take it stays below RabbitMQ's consumer timeout of 30."""
 
@@ -88,9 +88,17 @@ class Daemon:
         self._exit_code = ExitCode.OK
         self._signalled_seconds = math.inf
         self._returns = threading.Thread(target=self._return_long_held, name="returns", daemon=True)
-        self._threads = [
-            threading.Thread(target=self._serve, args=(n,), name=f"smtp-{n}", daemon=True)
-            for n in range(sessions)
+        self._sessions = [
+            SessionThread(
+                number,
+                inbox=inbox,
+                desk=desk,
+                release=intake.release,
+                is_current=consumer.is_current,
+                relays=relays,
+                stop=self._stop,
+            )
+            for number in range(sessions)
         ]
 
     def run(self, grace_seconds: float) -> ExitCode:
@@ -109,8 +117,9 @@ class Daemon:
         self._ledger.start(self._ledger_changed)
         self._intake.start()
         self._consumer.start(self._intake)
-        for thread in (*self._threads, self._returns):
-            thread.start()
+        for session in self._sessions:
+            session.start()
+        self._returns.start()
         while not self._stop.is_set():
             self._keep_house()
             with suppress(queue.Empty):
@@ -153,11 +162,8 @@ class Daemon:
         self._consumer.hold(STOPPING_HOLD)
         self._intake.close()
         self._inbox.close()
-        for thread in self._threads:
-            thread.join(left())
-        in_time = self._settler.wait_idle(left()) and not any(
-            thread.is_alive() for thread in self._threads
-        )
+        have_ended = [session.join(left()) for session in self._sessions]
+        in_time = self._settler.wait_idle(left()) and all(have_ended)
         in_time = self._consumer.close(LEAVE_SECONDS / 3) and in_time
         self._publisher.close(LEAVE_SECONDS / 3)
         in_time = self._ledger.close(LEAVE_SECONDS / 3) and in_time
@@ -196,23 +202,3 @@ class Daemon:
                 how(mail)
             else:
                 self._intake.release(mail)
-
-    def _serve(self, session: int) -> None:
-        transactor = self._relays.transactor(self._stop)
-        while self._relays.wait_until_closed(self._stop):
-            mail = self._inbox.take(session, TAKE_SECONDS)
-            if self._stop.is_set():
-                break
-            if mail is None:
-                transactor.close_if_idle()
-            elif self._relays.is_open:
-                self._inbox.put_back(mail)
-            elif self._consumer.is_current(mail.delivery):
-                with transactor.turn() as has_turn:
-                    if has_turn:
-                        self._desk.handle(session, mail, transactor)
-                    else:
-                        self._inbox.put_back(mail)
-            else:
-                self._intake.release(mail)
-        transactor.close()

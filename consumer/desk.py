@@ -22,7 +22,7 @@ from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.smtp.failover import Failover
-from consumer.smtp.session import GivenBack
+from consumer.smtp.session import Ahead, GivenBack
 from consumer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,19 @@ class Desk:
         self._paused_for_login: set[tuple[int, int]] = set()
         self.last_dot_seconds = math.inf
 
-    def handle(self, session: int, mail: Mail, transactor: Failover) -> None:
-        """Bring a mail to its end, in session number `session`."""
+    def handle(self, session: int, mail: Mail, transactor: Failover, ahead: Ahead) -> None:
+        """Bring a mail to its end, in session number `session`; `ahead` gives the one after it."""
         with self._alone.alone() if mail.must_be_alone else self._alone.beside_others():
-            self._handle(FIRST_SESSION_SLOT + session, mail, transactor)
+            self._handle(FIRST_SESSION_SLOT + session, mail, transactor, ahead)
+
+    def prepare(self, session: int, mail: Mail) -> Mail:
+        """Make ready what the relay is to get of the mail that this session handles next."""
+        if mail.must_be_alone or not self._consumer.is_current(mail.delivery):
+            return mail
+        self._hands.take(FIRST_SESSION_SLOT + session, mail.fingerprint)
+        mail = self._worker.prepare(mail)
+        self._hands.put_down(FIRST_SESSION_SLOT + session)
+        return mail
 
     def return_to_lane(self, mail: Mail) -> None:
         """Give a mail back to its lane, as a copy: once it is there, the claim on it may go."""
@@ -96,7 +105,7 @@ class Desk:
             )
         )
 
-    def _handle(self, slot: int, mail: Mail, transactor: Failover) -> None:
+    def _handle(self, slot: int, mail: Mail, transactor: Failover, ahead: Ahead) -> None:
         def before_dot(recipients: tuple[str, ...]) -> bool:
             return (
                 time.monotonic() < self.last_dot_seconds
@@ -107,7 +116,7 @@ class Desk:
         def transact(composed: Composed) -> Answer | None:
             self._hands.put_down(slot)
             try:
-                return transactor.transact(composed.envelope, composed.content, before_dot)
+                return transactor.transact(composed.envelope, composed.content, before_dot, ahead)
             except GivenBack:
                 return None
 

@@ -73,6 +73,18 @@ class Worker:
         foregone = None if email is None else self._foregone(email, trail, now)
         return replace(mail, email=email, foregone=foregone)
 
+    def prepare(self, mail: Mail) -> Mail:
+        """Return a mail that is to be sent with what the relay is to get; any other as it came."""
+        claim = mail.claim
+        if mail.email is None or mail.foregone is not None or claim is None or not claim.granted:
+            return mail
+        try:
+            if not_now(mail.email, self.now()) is not None:
+                return mail
+            return replace(mail, composed=_composed(mail, mail.email, claim.granted))
+        except Exception:  # noqa: BLE001 - it fails again, and is told of, when its turn comes
+            return mail
+
     def handle(
         self, mail: Mail, transact: Transact, *, is_login_proven: bool = False
     ) -> Handled | None:
@@ -195,13 +207,17 @@ def _serve(
     try:
         if (outcome := not_now(email, now)) is not None:
             return {outcome: recipients}
-        message_id = mail.delivery.properties.message_id or ""
-        composed = compose(email, message_id, mail.trail.first_published)
+        composed = mail.composed or _composed(mail, email, recipients)
     except Exception as error:  # noqa: BLE001 - a bug must not cost a message
         return {Crashed(place_of(error)): recipients}
-    envelope = replace(composed.envelope, recipients=recipients)
-    answer = _transact(replace(composed, envelope=envelope), transact)
+    answer = _transact(composed, transact)
     return None if answer is None else _by_outcome(answer)
+
+
+def _composed(mail: Mail, email: Email, recipients: tuple[str, ...]) -> Composed:
+    message_id = mail.delivery.properties.message_id or ""
+    composed = compose(email, message_id, mail.trail.first_published)
+    return replace(composed, envelope=replace(composed.envelope, recipients=recipients))
 
 
 def _transact(composed: Composed, transact: Transact) -> Answer | None:

@@ -33,6 +33,8 @@ class Inbox:
         self._bytes = dict.fromkeys(Lane, 0)
         self._full: set[Lane] = set()
         self._closed = False
+        self._idle = {True: 0, False: 0}
+        """Sessions that wait: those for the transactional lane alone, and the others."""
         self._lock = threading.Lock()
         self._transactional_came = threading.Condition(self._lock)
         self._any_came = threading.Condition(self._lock)
@@ -62,14 +64,25 @@ class Inbox:
         kept = self._reserved and session == 0
         came = self._transactional_came if kept else self._any_came
         with self._lock:
-            if not came.wait_for(lambda: self._closed or self._offers(kept), timeout_seconds):
+            self._idle[kept] += 1
+            came.wait_for(lambda: self._closed or self._offers(kept), timeout_seconds)
+            self._idle[kept] -= 1
+            return self._pop(kept)
+
+    def take_ahead(self, session: int, since_seconds: float) -> Mail | None:
+        """Return a mail for a session that is not free yet, if it waits and no session is free.
+
+        One that was received before `since_seconds` (monotonic) is left: it has waited enough.
+        """
+        kept = self._reserved and session == 0
+        with self._lock:
+            if self._idle[False] or not self._offers(kept):
                 return None
-            if self._closed:
+            lane = Lane.TRANSACTIONAL if kept else self._lane_next()
+            if lane is Lane.TRANSACTIONAL and self._idle[True]:
                 return None
-            lane = Lane.TRANSACTIONAL if kept else self._next_lane()
-            mail = self._lanes[lane].popleft()
-            self._weigh(lane, -len(mail.delivery.body))
-            return mail
+            first = self._lanes[lane][0]
+            return self._pop(kept) if first.delivery.received_seconds >= since_seconds else None
 
     def take_older_than(self, received_seconds: float) -> list[Mail]:
         """Take out what was received before this moment of the monotonic clock."""
@@ -106,10 +119,18 @@ class Inbox:
             return bool(self._lanes[Lane.TRANSACTIONAL])
         return any(self._lanes.values())
 
-    def _next_lane(self) -> Lane:
-        lane = self._turn if self._lanes[self._turn] else _other(self._turn)
-        self._turn = _other(lane)
-        return lane
+    def _pop(self, transactional_only: bool) -> Mail | None:  # noqa: FBT001 - as above
+        if self._closed or not self._offers(transactional_only):
+            return None
+        lane = Lane.TRANSACTIONAL if transactional_only else self._lane_next()
+        if not transactional_only:
+            self._turn = _other(lane)
+        mail = self._lanes[lane].popleft()
+        self._weigh(lane, -len(mail.delivery.body))
+        return mail
+
+    def _lane_next(self) -> Lane:
+        return self._turn if self._lanes[self._turn] else _other(self._turn)
 
     def _added(self, *mails: Mail) -> None:
         for mail in mails:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from consumer.core.delivery import Delivery
+from consumer.core.envelope import Composed
 from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Wanted
 from consumer.core.outcome import Conflict, Crashed, Forgotten, NotDue, Poisonous, Undecodable
 from consumer.core.trail import Trail
@@ -22,6 +23,8 @@ class Mail:
     deaths: int = 0
     email: Email | None = None
     claim: Claim | None = None
+    composed: Composed | None = None
+    """What the relay is to get, where that was made ahead."""
     foregone: Foregone | None = None
 
     @property

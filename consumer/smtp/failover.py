@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,7 +15,7 @@ from consumer.smtp.commands import Lacking
 from consumer.smtp.member import Member, Turn
 from consumer.smtp.passing import Passing
 from consumer.smtp.relay import LONGEST_BEFORE_DOT_SECONDS
-from consumer.smtp.session import BeforeDot
+from consumer.smtp.session import Ahead, BeforeDot
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Failover:
         self._members = members
         self._stop = stop
         self._turn: Turn | None = None
+        self._kept: Turn | None = None
+        """Of a relay that was told of the next mail ahead."""
         self._blamed: Member | None = None
         self._tidied_seconds = time.monotonic()
 
@@ -44,7 +46,7 @@ class Failover:
         """
         if time.monotonic() - self._tidied_seconds > TIDY_SECONDS:
             self.close_if_idle()
-        self._turn = self._wait_for_turn(self._members)
+        self._turn = self._kept_turn() or self._wait_for_turn(self._members)
         try:
             yield self._turn is not None
         finally:
@@ -52,7 +54,13 @@ class Failover:
             if turn is not None:
                 turn.end(used=False)
 
-    def transact(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Answer:
+    def transact(
+        self,
+        envelope: Envelope,
+        content: bytes,
+        before_dot: BeforeDot,
+        ahead: Ahead | None = None,
+    ) -> Answer:
         """Hand one mail over and return what became of each recipient. Raises GivenBack.
 
         As with one relay; but where that cannot be reached, lacks what the mail needs, or is lost
@@ -62,12 +70,16 @@ class Failover:
         self._blamed = None
         until = time.monotonic() + LONGEST_BEFORE_DOT_SECONDS
         passing = Passing(envelope, len(self._members))
+
+        def ask(turn: Turn) -> Unreachable | None:
+            return _ask(turn, passing, content, before_dot, ahead)
+
         untried = list(self._members)
         turn, self._turn = self._turn or self._wait_for_turn(untried), None
         while turn is not None:
             untried.remove(turn.member)
             others = untried if time.monotonic() < until else ()
-            turn = self._pass_by(turn, others, passing, content, before_dot)
+            turn = self._pass_by(turn, others, passing, ask)
         return passing.answer()
 
     def open(self, trouble: Unreachable) -> None:
@@ -79,6 +91,12 @@ class Failover:
         if self._blamed is not None:
             self._blamed.breaker.open(trouble)
 
+    def let_go(self) -> None:
+        """Have no relay wait for a mail it was told of ahead: that one does not come now."""
+        turn, self._kept = self._kept, None
+        if turn is not None:
+            turn.end(used=True)
+
     def close_if_idle(self) -> None:
         """Leave relays with sessions that have had nothing to do for long, whoever used them."""
         self._tidied_seconds = time.monotonic()
@@ -87,6 +105,7 @@ class Failover:
 
     def close(self) -> None:
         """Leave every relay with the sessions that are not in use."""
+        self.let_go()
         for member in self._members:
             member.pool.close()
 
@@ -95,13 +114,12 @@ class Failover:
         turn: Turn,
         untried: Sequence[Member],
         passing: Passing,
-        content: bytes,
-        before_dot: BeforeDot,
+        ask: Callable[[Turn], Unreachable | None],
     ) -> Turn | None:
         """Ask one relay; return the turn at another, where one may and can be asked."""
         used = True
         try:
-            trouble = _ask(turn, passing, content, before_dot)
+            trouble = ask(turn)
             used = trouble is None
             onward = None if passing.is_over else self._wait_for_turn(untried)
             if trouble is not None and (onward or not passing.blames_the_last):
@@ -113,7 +131,17 @@ class Failover:
                 log.info("passed on", extra=fields)
             return onward
         finally:
-            turn.end(used=used)
+            if turn.transactor.is_told:
+                self._kept = turn
+            else:
+                turn.end(used=used)
+
+    def _kept_turn(self) -> Turn | None:
+        turn, self._kept = self._kept, None
+        if turn is not None and turn.member.breaker.is_open:
+            turn.end(used=True)
+            return None
+        return turn
 
     def _wait_for_turn(self, members: Sequence[Member]) -> Turn | None:
         until = time.monotonic() + TURN_SECONDS
@@ -144,9 +172,13 @@ class Failover:
         return None
 
 
-def _ask(turn: Turn, passing: Passing, content: bytes, before_dot: BeforeDot) -> Unreachable | None:
+def _ask(
+    turn: Turn, passing: Passing, content: bytes, before_dot: BeforeDot, ahead: Ahead | None
+) -> Unreachable | None:
+    # Each mail needs its own token of a rate.
+    ahead = ahead if turn.member.pace is None else None
     try:
-        answer = turn.transactor.transact(passing.envelope, content, before_dot)
+        answer = turn.transactor.transact(passing.envelope, content, before_dot, ahead)
     except Lacking as lacking:
         passing.lacks(lacking.refused)
         return None

@@ -19,6 +19,9 @@ class Turn:
     def end(self, *, used: bool) -> None:
         """Give back the session, and the token too unless it was `used`."""
         member = self.member
+        if self.transactor.is_told:
+            # Of a mail that does not come now.
+            self.transactor.drop()
         if not used and member.pace is not None:
             member.pace.give_back()
         member.pool.give_back(self.transactor)

@@ -1,6 +1,7 @@
 """The relay: kept sessions with limits, what was learnt about it, and a probe."""
 
 import logging
+import math
 import ssl
 import threading
 import time
@@ -12,7 +13,8 @@ from consumer.core.envelope import Envelope
 from consumer.core.relay_url import MESSAGES_PER_SESSION, RelayURL
 from consumer.smtp.opening import NotOpened, open_session, tls_context
 from consumer.smtp.probe import Report, probe
-from consumer.smtp.session import BeforeDot, OutOfStep, Session, StaleSession
+from consumer.smtp.session import Ahead, BeforeDot, Session, StaleSession
+from consumer.smtp.telling import OutOfStep
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,10 @@ LONGEST_BEFORE_DOT_SECONDS: Final = 300.0
 up, to 100 minutes with 100 recipients. With the wait for the dot's reply, at most `data_timeout`,
 a transaction ends well before RabbitMQ's consumer timeout of 30 minutes takes the delivery away.
 """
+
+
+ONE_BY_ONE_SECONDS: Final = 3600.0
+"""How long no envelope is told ahead, once a session ended with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Relay:
         self.limits = limits or Limits(transactions=url.messages_per_session)
         self._lock = threading.Lock()
         self._pipelining = True
+        self._ahead_again_seconds = -math.inf
         self._context: ssl.SSLContext | None = None
 
     def transactor(self) -> "Transactor":
@@ -74,6 +81,17 @@ class Relay:
             self._pipelining = False
         log.warning("relay out of step, pipelining off", extra={"relay": str(self.url)})
 
+    @property
+    def hears_ahead(self) -> bool:
+        """Whether a mail's envelope may be told in one write with the dot of the one before."""
+        return time.monotonic() > self._ahead_again_seconds
+
+    def tell_one_by_one(self) -> None:
+        """For a while tell no envelope ahead. Thread-safe."""
+        if self.hears_ahead:
+            self._ahead_again_seconds = time.monotonic() + ONE_BY_ONE_SECONDS
+            log.info("envelopes not told ahead for a while", extra={"relay": str(self.url)})
+
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
@@ -90,18 +108,31 @@ class Transactor:
         self._opened_seconds = 0.0
         self._used_seconds = 0.0
 
-    def transact(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Answer:
+    @property
+    def is_told(self) -> bool:
+        """Whether the relay knows the envelope of a mail that has not come yet."""
+        return self._session is not None and self._session.is_told
+
+    def transact(
+        self,
+        envelope: Envelope,
+        content: bytes,
+        before_dot: BeforeDot,
+        ahead: Ahead | None = None,
+    ) -> Answer:
         """Hand one mail to the relay and return what became of each recipient.
 
         `content` is RFC 5322 with CRLF line ends. `before_dot` is asked just before the write
         that holds the final dot, with the recipients it is for; where it says no, raises GivenBack.
         Raises Lacking where the relay cannot take such a mail. Surely not sent, both times.
+        `ahead` gives the mail that this thread hands over next: its envelope may be told already.
         """
         patience = min(LONGEST_BEFORE_DOT_SECONDS, self._relay.url.data_timeout_seconds)
         deadline = time.monotonic() + patience
         while True:
             try:
-                return self._ready(deadline).transact(envelope, content, before_dot)
+                session = self._ready(deadline)
+                return session.transact(envelope, content, before_dot, self._told_by(ahead))
             except NotOpened as failure:
                 return answer_for_all(envelope.recipients, failure.trouble)
             except StaleSession:
@@ -112,6 +143,8 @@ class Transactor:
                 self._relay.do_without_pipelining()
             finally:
                 self._used_seconds = time.monotonic()
+                if self._session is not None and self._session.has_failed_ahead:
+                    self._relay.tell_one_by_one()
 
     def close_if_idle(self) -> None:
         """Leave the relay when the session has had nothing to do for long, or has ended."""
@@ -129,6 +162,14 @@ class Transactor:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def _told_by(self, ahead: Ahead | None) -> Ahead | None:
+        """Return `ahead`, where the session takes another mail after this one."""
+        has_room = (
+            self._session is not None
+            and self._session.transactions + 1 < self._relay.limits.transactions
+        )
+        return ahead if has_room and self._relay.hears_ahead else None
 
     def _ready(self, deadline: float) -> Session:
         """Return the kept session where it still serves, else a fresh one. Raises NotOpened."""

@@ -12,6 +12,7 @@ from consumer.amqp.inbox import Inbox
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.mail import Mail
 from publisher_lib.routing import Lane
+from tests.support.consumer_process import wait_until
 from tests.support.deliveries import unread
 
 NOW_SECONDS = 0.0
@@ -174,3 +175,68 @@ def test_only_what_waits_too_long_is_taken_out() -> None:
 
     assert sorted(found.delivery.tag for found in old) == [1, 2]
     assert tags(inbox, 0, 2) == [3]
+
+
+def test_a_mail_is_taken_ahead_in_its_order() -> None:
+    inbox = Inbox(sessions=1)
+    for tag in (1, 2, 3):
+        inbox.put(mail(tag))
+
+    ahead = [inbox.take_ahead(0, NOW_SECONDS) for _ in range(4)]
+
+    assert [found and found.delivery.tag for found in ahead] == [1, 2, 3, None]
+
+
+def test_taken_ahead_or_not_the_lanes_take_turns() -> None:
+    inbox = Inbox(sessions=1)
+    for tag in (1, 2):
+        inbox.put(mail(tag), mail(10 + tag, Lane.BULK))
+
+    taken = [inbox.take(0, NOW_SECONDS), inbox.take_ahead(0, NOW_SECONDS)]
+    taken += [inbox.take(0, NOW_SECONDS), inbox.take_ahead(0, NOW_SECONDS)]
+
+    assert [found and found.delivery.tag for found in taken] == [1, 11, 2, 12]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "lane", "taken"),
+    [
+        (1, Lane.TRANSACTIONAL, False),
+        (1, Lane.BULK, False),
+        (0, Lane.TRANSACTIONAL, False),
+        (0, Lane.BULK, True),
+    ],
+)
+def test_nothing_is_taken_ahead_from_a_session_that_is_free(
+    waiting: int, lane: Lane, taken: bool
+) -> None:
+    inbox = Inbox(sessions=3)
+    found: list[Mail | None] = []
+    free = threading.Thread(target=lambda: found.append(inbox.take(waiting, SOON_SECONDS)))
+    free.start()
+    wait_until(lambda: sum(inbox._idle.values()) == 1)
+
+    with inbox._lock:
+        # Under the lock the free session cannot take it first.
+        inbox._lanes[lane].append(mail(1, lane))
+    ahead = inbox.take_ahead(2, NOW_SECONDS)
+    inbox.close()
+    free.join(SOON_SECONDS)
+
+    assert (ahead is not None) is taken
+
+
+def test_a_mail_that_has_waited_long_is_not_taken_ahead() -> None:
+    inbox = Inbox(sessions=1)
+    inbox.put(mail(1, received_seconds=10.0))
+
+    assert inbox.take_ahead(0, 10.1) is None
+    assert inbox.take_ahead(0, 10.0) is not None
+
+
+def test_of_a_closed_inbox_nothing_is_taken_ahead() -> None:
+    inbox = Inbox(sessions=1)
+    inbox.put(mail(1))
+    inbox.close()
+
+    assert inbox.take_ahead(0, NOW_SECONDS) is None

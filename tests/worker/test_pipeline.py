@@ -1,6 +1,7 @@
 """One delivery's way through the pipeline, with the relay's part handed in."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -126,6 +127,66 @@ def test_an_email_before_or_after_its_time_never_reaches_the_relay(
 
 def test_what_is_given_back_leaves_no_record() -> None:
     assert WORKER.handle(mail(), lambda _composed: None) is None
+
+
+def test_what_was_made_ready_is_what_is_sent() -> None:
+    asked: list[Composed] = []
+
+    def remember(composed: Composed) -> Answer:
+        asked.append(composed)
+        return accept(composed)
+
+    trail = trail_headers(Trail(2, NOW, ("b@example.org",), "webapp"))
+    plain = mail(user_id="hopmail", headers=trail)
+    ready = WORKER.prepare(plain)
+    handled = [WORKER.handle(each, remember) for each in (plain, ready)]
+
+    assert ready.composed is asked[1]
+    assert asked[0] == asked[1]
+    assert all(each is not None and each.latency_seconds == 0 for each in handled)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        {**EMAIL, "send_at": "2026-11-24T13:00:00Z"},
+        {**EMAIL, "expires_at": "2026-11-24T11:00:00Z"},
+    ],
+)
+def test_what_is_not_to_be_sent_now_is_not_made_ready(body: dict[str, Any] | bytes) -> None:
+    found = mail(body)
+
+    assert WORKER.prepare(found) is found
+
+
+def test_an_email_that_expires_once_it_is_ready_never_reaches_the_relay() -> None:
+    moments = iter([NOW, NOW, *[NOW + timedelta(hours=2)] * 5])
+    worker = replace(WORKER, now=lambda: next(moments))
+    found = opened(worker, delivery({**EMAIL, "expires_at": "2026-11-24T13:00:00Z"}))
+
+    ready = worker.prepare(found)
+    handled = worker.handle(ready, unexpected)
+
+    assert ready.composed is not None
+    assert handled is not None
+    assert [DeadLetter(Reason.EXPIRED)] == [verdict.disposition for verdict in handled.verdicts]
+
+
+def test_a_bug_in_making_ready_is_told_when_its_turn_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_arguments: object) -> Composed:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("consumer.worker.compose", broken)
+    found = mail()
+    ready = WORKER.prepare(found)
+    handled = WORKER.handle(ready, unexpected)
+
+    assert ready is found
+    assert handled is not None
+    assert isinstance(handled.verdicts[0].outcome, Crashed)
 
 
 def test_a_bug_before_the_relay_costs_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
