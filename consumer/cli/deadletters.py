@@ -13,7 +13,7 @@ from consumer.cli.start import settings_or_exit
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
 from consumer.core.exit_code import ExitCode
-from consumer.core.followup import REASON, sent_again
+from consumer.core.followup import REASON, sent_again, sent_again_as
 from consumer.core.ledger import Wanted, fingerprint
 from consumer.core.trail import Trail, read_trail
 from consumer.ledger.by_hand import note_as_sent
@@ -42,6 +42,9 @@ def resolve(
     *,
     sent: Annotated[bool, typer.Option("--sent", help="The relay took it: forget it.")] = False,
     resend: Annotated[bool, typer.Option("--resend", help="It did not: send it again.")] = False,
+    login: Annotated[
+        str | None, typer.Option(help="Of the app, where several have used this id.")
+    ] = None,
 ) -> None:
     """Say what became of a mail that was held because nobody could know."""
     if sent == resend:
@@ -57,6 +60,7 @@ def resolve(
                 )
                 _fail(f"no dead letter `in_doubt` has the message id {message_id!r}{others}")
             _refuse_untrusted(settings, held)
+            held = _of_one_login(settings, held, login)
             (_note_as_sent if sent else _send_again)(settings, queue, held)
     except BrokerUnavailable as error:
         _fail(f"broker: {error}")
@@ -84,6 +88,17 @@ def _refuse_untrusted(settings: Settings, held: list[Delivery]) -> None:
             )
 
 
+def _of_one_login(settings: Settings, held: list[Delivery], login: str | None) -> list[Delivery]:
+    """Return those of an app's login: a message id is unique per login only."""
+    logins = sorted({_trail(settings, each).login or "" for each in held})
+    if login is None and len(logins) == 1:
+        return held
+    if login not in logins:
+        names = ", ".join(map(repr, logins))
+        _fail(f"dead letters with this id are of {names}: say which by --login")
+    return [each for each in held if (_trail(settings, each).login or "") == login]
+
+
 def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) -> None:
     ledger, hands = open_ledger(
         settings.ledger, settings.state_dir, settings.ledger_retention, slots=1
@@ -93,11 +108,14 @@ def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) 
         for delivery in held:
             message_id, trail = delivery.properties.message_id or "", _trail(settings, delivery)
             mark = fingerprint(message_id, delivery.body)
-            note_as_sent(
-                ledger, Wanted(trail.key(message_id), trail.generation, mark, trail.pending or ())
-            )
+            # No later than that of --resend, which would be passed over if this is interrupted.
+            generation = sent_again_as(trail).generation
+            wanted = Wanted(trail.key(message_id), generation, mark, trail.pending or ())
+            late = note_as_sent(ledger, wanted)
             queue.ack(delivery)
             typer.echo(f"✓ {message_id}: taken as sent to {_recipients(trail)}")
+            if late:
+                typer.echo(f"  to {len(late)} of them a later copy is under way all the same")
     finally:
         ledger.close(CLOSE_SECONDS)
         hands.close()

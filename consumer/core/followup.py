@@ -93,8 +93,13 @@ def aside(delivery: Delivery, trail: Trail, delay: timedelta) -> Followup:
 
 def sent_again(delivery: Delivery, trail: Trail) -> Followup:
     """Return the copy that has a dead letter sent again, from its first attempt on."""
-    headers = {**_kept(delivery), **trail_headers(replace(trail, attempt=1))}
+    headers = {**_kept(delivery), **trail_headers(sent_again_as(trail))}
     return Followup(EXCHANGE, delivery.lane, headers)
+
+
+def sent_again_as(trail: Trail) -> Trail:
+    """Return the trail of the copy that has a dead letter with this one sent again."""
+    return replace(trail, attempt=1)
 
 
 def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]) -> Followup:

@@ -1,7 +1,10 @@
 """`hopmail deadletters resolve`: a person's word on what nobody could know."""
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,10 +13,10 @@ import pytest
 from consumer.core.ledger import State
 from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue
 from publisher_lib.routing import DEAD_EXCHANGE, Lane
-from tests.cli.command import hopmail
+from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import Message, VirtualHost
 from tests.support.consumer_process import consuming, state_folder, wait_until
-from tests.support.smtp_script import hang_up
+from tests.support.smtp_script import Rule, hang_up, say
 from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import smtp_sink
 
@@ -39,6 +42,38 @@ def held(vhost: VirtualHost) -> VirtualHost:
         vhost.publish_raw(b"{}", message_id="after")
         wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, what="the dead letters")
     return vhost
+
+
+@pytest.fixture
+def held_later(vhost: VirtualHost) -> VirtualHost:
+    """A virtual host with a mail `m-1` that was deferred once and then is in doubt."""
+    rules: dict[str, Rule] = {"MAIL": [say("451 4.7.1 later")], "END_OF_DATA": hang_up()}
+    with smtp_server(rules) as server, consuming(vhost.url, server.url):
+        vhost.publish_raw(EMAIL, message_id="m-1")
+        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 1, what="the dead letter")
+    return vhost
+
+
+DIES = """
+import os, signal
+from {module} import {name}
+{name}.{method} = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
+from consumer.__main__ import main
+main()
+"""
+
+
+def die_in(vhost: VirtualHost, place: tuple[str, str, str], word: str) -> None:
+    """Resolve `m-1` in a process that is killed as it gets to a method."""
+    script = DIES.format(module=place[0], name=place[1], method=place[2])
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "deadletters", "resolve", "m-1", word],
+        cwd=ROOT,
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE),
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 def resolve(vhost: VirtualHost, *arguments: str) -> tuple[int, str]:
@@ -118,6 +153,66 @@ def test_resend_sends_it_once_more(held: VirtualHost, tmp_path: Path) -> None:
         assert process.handled("m-1")[0]["attempt"] == 1
         assert sink.count() == 1
     assert dead(held) == {"before", "after"}
+
+
+def test_resend_after_a_killed_sent_sends_it(held_later: VirtualHost, tmp_path: Path) -> None:
+    die_in(held_later, ("consumer.ledger.ledger", "Ledger", "end"), "--sent")
+
+    code, _said = resolve(held_later, "m-1", "--resend")
+
+    assert code == 0
+    with smtp_sink(tmp_path) as sink, consuming(held_later.url, sink.url) as process:
+        wait_until(lambda: process.handled("m-1"), what="the mail")
+        assert process.handled("m-1")[0]["outcome"] == "accepted"
+        assert sink.count() == 1
+    assert dead(held_later) == set()
+
+
+def test_killed_before_it_is_published_a_dead_letter_stays(held: VirtualHost) -> None:
+    die_in(held, ("publisher_lib.confirms", "ConfirmedPublisher", "submit"), "--resend")
+
+    assert held.queue_depth(QUEUE) == 0
+    assert dead(held) == {"before", "m-1", "after"}
+
+
+def test_sent_says_of_whom_a_later_copy_is_under_way(held: VirtualHost) -> None:
+    """As when a resend was killed between its confirm and the ack."""
+    with closing(sqlite3.connect(state_folder(held.url) / "ledger.sqlite3")) as ledger:
+        ledger.execute(
+            "UPDATE recipient SET epoch = 1, attempt = 2, state = ? WHERE recipient LIKE 'bob@%'",
+            (State.OPEN,),
+        )
+        ledger.commit()
+
+    code, said = resolve(held, "m-1", "--sent")
+
+    assert code == 0
+    assert said.splitlines() == [
+        "✓ m-1: taken as sent to 2 recipients",
+        "  to 1 of them a later copy is under way all the same",
+    ]
+
+
+def test_of_two_apps_with_the_same_id_one_must_be_named(held: VirtualHost) -> None:
+    app = f"webapp-{held.name}"
+    with smtp_server({"END_OF_DATA": hang_up()}) as server, consuming(held.url, server.url):
+        held.publish_raw(EMAIL, message_id="m-1", url=held.app_url, user_id=app)
+        wait_until(lambda: held.queue_depth(DEAD_QUEUE) == 4, what="the other dead letter")
+
+    assert resolve(held, "m-1", "--sent") == (
+        1,
+        f"✗ dead letters with this id are of '', '{app}': say which by --login\n",
+    )
+    code, _said = resolve(held, "m-1", "--sent", "--login", "shop")
+    assert code == 1
+    code, _said = resolve(held, "m-1", "--sent", "--login", app)
+    assert code == 0
+    assert states(held) == {
+        (name, state)
+        for name in ("ada@example.org", "bob@example.org")
+        for state in (State.ACCEPTED, State.HELD)
+    }
+    assert dead(held) == {"before", "m-1", "after"}
 
 
 @pytest.mark.parametrize("word", ["--sent", "--resend"])
