@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from consumer.alone import Alone
@@ -76,7 +77,7 @@ class Desk:
 
     def return_to_lane(self, mail: Mail) -> None:
         """Give a mail back to its lane, as a copy: once it is there, the claim on it may go."""
-        self._replace(mail, self._worker.back_to_lane(mail.delivery))
+        self._replace(mail, self._worker.back_to_lane(mail))
 
     def set_aside(self, mail: Mail) -> None:
         """Have a mail that another process works on come again later, as a copy: others wait."""
@@ -88,7 +89,7 @@ class Desk:
                 "waited_seconds": round(waited_seconds, 1),
             },
         )
-        self._replace(mail, self._worker.aside(mail.delivery))
+        self._replace(mail, self._worker.aside(mail))
 
     def _replace(self, mail: Mail, copy: Followup) -> None:
         def let_go(kept: Callable[[], None]) -> None:
@@ -180,7 +181,9 @@ class Desk:
         self, mail: Mail, handled: Handled, trouble: Unreachable, transactor: Failover
     ) -> None:
         """Keep the mail until a relay is back: its trouble says nothing of the message."""
-        self._record(handled)
+        # The others' verdicts are found, and told, anew when its turn comes again.
+        paused = tuple(each for each in handled.verdicts if isinstance(each.disposition, Pause))
+        self._record(replace(handled, verdicts=paused))
         if trouble.stage is Stage.AUTH:
             # It comes again only once a probe has logged in: then it is this mail that is refused.
             self._paused_for_login.add((mail.delivery.generation, mail.delivery.tag))

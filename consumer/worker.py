@@ -27,7 +27,7 @@ from consumer.core.outcome import (
     Outcome,
     Poisonous,
 )
-from consumer.core.trail import Trail, forged, read_trail
+from consumer.core.trail import Trail, claimed_trail, forged, read_trail
 from publisher_lib.message import Email
 from publisher_lib.routing import TRACE_HEADERS
 
@@ -65,7 +65,8 @@ class Worker:
         if deaths >= POISON_AFTER_DEATHS:
             return replace(mail, foregone=Poisonous(deaths))
         if (untrusted := forged(delivery.properties, self.trusted_logins)) is not None:
-            return replace(mail, foregone=untrusted)
+            claimed = claimed_trail(delivery.properties, now)
+            return replace(mail, trail=claimed, is_trusted=False, foregone=untrusted)
         try:
             email = read(delivery.properties, delivery.body)
         except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message
@@ -114,15 +115,13 @@ class Worker:
         )
         return self._record(mail, verdicts, due, started_seconds)
 
-    def back_to_lane(self, delivery: Delivery) -> Followup:
-        """Return the copy that gives a delivery back to its lane, no attempt spent."""
-        trail = read_trail(delivery.properties, self.trusted_logins, self.now())
-        return back_to_lane(delivery, trail)
+    def back_to_lane(self, mail: Mail) -> Followup:
+        """Return the copy that gives a mail back to its lane, no attempt spent."""
+        return _signed_as_it_was(mail, back_to_lane(mail.delivery, mail.trail))
 
-    def aside(self, delivery: Delivery) -> Followup:
+    def aside(self, mail: Mail) -> Followup:
         """Return the copy that comes back after the shortest delay, no attempt spent."""
-        trail = read_trail(delivery.properties, self.trusted_logins, self.now())
-        return aside(delivery, trail, self.policy.delays[0])
+        return _signed_as_it_was(mail, aside(mail.delivery, mail.trail, self.policy.delays[0]))
 
     def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
         outcome = not_now(email, now)
@@ -171,8 +170,15 @@ class Worker:
             verdicts=verdicts,
             latency_seconds=(now - due).total_seconds() if accepted else None,
             duration_seconds=time.monotonic() - started_seconds,
-            followups=followups(delivery, mail.trail, verdicts, now),
+            followups=tuple(
+                _signed_as_it_was(mail, followup)
+                for followup in followups(delivery, mail.trail, verdicts, now)
+            ),
         )
+
+
+def _signed_as_it_was(mail: Mail, followup: Followup) -> Followup:
+    return followup if mail.is_trusted else replace(followup, is_signed=False)
 
 
 def _due(mail: Mail) -> datetime:

@@ -57,5 +57,5 @@ def copy_properties(delivery: Delivery, followup: Followup, login: str) -> objec
         timestamp=original.timestamp_seconds,
         type=original.type,
         app_id=original.app_id,
-        user_id=login,
+        user_id=login if followup.is_signed else None,
     )

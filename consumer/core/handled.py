@@ -23,11 +23,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """A copy of the delivery's body, to be published and confirmed before the ack."""
+    """A copy of the delivery's body, to be published and confirmed before the ack.
+
+    One that `is_signed` has our login as its `user_id`: its headers will be believed.
+    """
 
     exchange: str
     routing_key: str
     headers: Mapping[str, Any]
+    is_signed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

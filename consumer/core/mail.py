@@ -21,6 +21,8 @@ class Mail:
     trail: Trail
     fingerprint: bytes
     deaths: int = 0
+    is_trusted: bool = True
+    """Whether the trail is to be believed; else it is what the message claims."""
     email: Email | None = None
     claim: Claim | None = None
     composed: Composed | None = None

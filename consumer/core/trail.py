@@ -9,6 +9,7 @@ from typing import Any, Final
 from consumer.core.delivery import Properties
 from consumer.core.ledger import Generation, Key
 from consumer.core.outcome import Defect, Undecodable, Violation
+from publisher_lib.limits import MAX_RECIPIENTS
 from publisher_lib.routing import PUBLISHED_AT_MS
 
 ATTEMPT: Final = "x-hopmail-attempt"
@@ -21,6 +22,9 @@ OURS: Final = (ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, PENDING, LOGIN)
 
 MOST: Final = 1_000_000
 """No attempt or epoch of ours is higher: what is, was never written here."""
+
+LONGEST_NAME: Final = 512
+"""Characters of a recipient, or of a login: more than the contract and AMQP allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,30 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
     RabbitMQ checks `user_id` against the login (https://www.rabbitmq.com/docs/validated-user-id),
     so an app cannot forge how often its message was tried or who is still owed it.
     """
-    if properties.user_id not in trusted_logins:
-        return Trail(1, _published(properties, now), None, properties.user_id)
+    return (
+        _written(properties, now) if properties.user_id in trusted_logins else _new(properties, now)
+    )
+
+
+def claimed_trail(properties: Properties, now: datetime) -> Trail:
+    """Return the trail that a message claims to have, whoever signed it, if it can be one of ours.
+
+    For a copy that nobody is to believe, so that a person can.
+    """
+    trail = _written(properties, now)
+    pending = trail.pending or ()
+    is_ours = (
+        len(pending) <= MAX_RECIPIENTS
+        and max(map(len, (*pending, trail.login or ""))) <= LONGEST_NAME
+    )
+    return trail if is_ours else _new(properties, now)
+
+
+def _new(properties: Properties, now: datetime) -> Trail:
+    return Trail(1, _published(properties, now), None, properties.user_id)
+
+
+def _written(properties: Properties, now: datetime) -> Trail:
     headers = properties.headers
     pending, login = headers.get(PENDING), headers.get(LOGIN)
     first_published = _instant(headers.get(FIRST_PUBLISHED_MS), 1000, now)

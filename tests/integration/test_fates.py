@@ -240,8 +240,22 @@ def test_a_copy_signed_by_a_former_login_goes_on_where_it_was(vhost: VirtualHost
             publish("unknown")
             (dead,) = vhost.dead_letters(1)
 
-    assert [mail.recipients for mail in server.mails] == [("second@example.org",)]
-    assert dead.headers["x-hopmail-reason"] == "untrusted_headers"
+        assert dead.headers["x-hopmail-reason"] == "untrusted_headers"
+        assert dead.properties.user_id is None
+
+        # Sent again by hand, as README says.
+        with consuming(vhost.url, server.url) as process:
+            vhost.publish_raw(
+                dead.body,
+                url=vhost.url,
+                user_id=f"hopmail-{vhost.name}",
+                message_id="unknown",
+                lane=dead.headers["x-hopmail-lane"],
+                headers=dead.headers,
+            )
+            wait_until(lambda: process.handled("unknown"), what="the dead letter")
+
+    assert [mail.recipients for mail in server.mails] == [("second@example.org",)] * 2
 
 
 def test_a_relay_that_wants_a_login_for_one_sender_only_delays_nobody_else(

@@ -93,6 +93,38 @@ def test_killed_between_dot_and_answer_the_mail_is_in_doubt(
             assert sink.count() == 1
 
 
+def test_a_doubt_beside_a_recipient_that_waits_for_the_relay_is_told_once(
+    vhost: VirtualHost,
+) -> None:
+    def later_for_bob(argument: str) -> Event | None:
+        return say("450 4.2.1 later") if "bob@" in argument else None
+
+    names = ["ada@example.org", "bob@example.org"]
+    with (
+        smtp_server({"RCPT": later_for_bob, "END_OF_DATA": [silence()]}) as server,
+        consuming(vhost.url, server.url) as first,
+    ):
+        vhost.publish_raw(email(names), message_id="m-1")
+        wait_until(lambda: len(server.dotted) == 1, what="the dot")
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+
+    busy = say("421 4.3.2 busy")
+    with (
+        smtp_server({"GREETING": [busy, None, busy, None]}) as server,
+        consuming(vhost.url, server.url) as second,
+    ):
+        wait_until(lambda: len(server.mails) == 2, 40, "both mails")
+        told = Counter(
+            verdict["outcome"]
+            for line in second.handled("m-1")
+            for verdict in line.get("verdicts", [line])
+        )
+
+    assert told["unreachable"] >= 1
+    assert told["in_doubt"] == 1
+
+
 def test_with_no_kill_in_the_window_nothing_is_in_doubt(vhost: VirtualHost, tmp_path: Path) -> None:
     """Killed while it holds mails that are claimed, but of which no dot was sent."""
     with smtp_server({"MAIL": silence()}) as server, consuming(vhost.url, server.url) as first:

@@ -14,7 +14,7 @@ from consumer.core.disposition import Ack, DeadLetter, Reason, Retry
 from consumer.core.envelope import Composed
 from consumer.core.mail import Mail
 from consumer.core.outcome import Accepted, Crashed, InDoubt, Refused, Reply, Stage
-from consumer.core.trail import Trail, trail_headers
+from consumer.core.trail import Trail, read_trail, trail_headers
 from consumer.worker import Worker
 from publisher_lib.routing import Lane
 from tests.support.deliveries import opened
@@ -220,10 +220,47 @@ def test_a_bug_while_talking_to_the_relay_leaves_the_email_in_doubt() -> None:
 def test_a_delivery_held_too_long_goes_back_without_spending_an_attempt() -> None:
     trail = trail_headers(Trail(3, NOW, ("b@example.org",), "webapp"))
 
-    copy = WORKER.back_to_lane(delivery(user_id="hopmail", headers=trail))
+    copy = WORKER.back_to_lane(mail(user_id="hopmail", headers=trail))
 
     assert (copy.exchange, copy.routing_key) == ("email", "transactional")
     assert dict(trail) == dict(copy.headers)
+
+
+@pytest.mark.parametrize("user_id", [None, "webapp"])
+def test_copies_of_what_nobody_vouches_for_claim_what_it_claimed_and_are_not_signed(
+    user_id: str | None,
+) -> None:
+    claimed = Trail(3, NOW - timedelta(hours=1), ("b@example.org",), "shop")
+    found = mail(user_id=user_id, headers=trail_headers(claimed))
+
+    handled = WORKER.handle(found, unexpected)
+    assert handled is not None
+    (letter,) = handled.followups
+    copies = (letter, WORKER.back_to_lane(found), WORKER.aside(found))
+
+    assert [each.is_signed for each in copies] == [False] * 3
+    for each, epoch in zip(copies, (1, 0, 0), strict=True):
+        trail = read_trail(
+            Properties(user_id="hopmail", headers=each.headers), frozenset({"hopmail"}), NOW
+        )
+        assert trail == replace(claimed, epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-hopmail-pending": ["a@example.org"] * 101},
+        {"x-hopmail-pending": ["a" * 600]},
+        {"x-hopmail-attempt": 2, "x-hopmail-login": "l" * 600},
+    ],
+)
+def test_a_claim_that_cannot_be_ours_is_not_copied(headers: dict[str, Any]) -> None:
+    handled = WORKER.handle(mail(user_id="webapp", headers=headers), unexpected)
+
+    assert handled is not None
+    (letter,) = handled.followups
+    assert letter.headers["x-hopmail-login"] == "webapp"
+    assert "x-hopmail-pending" not in letter.headers
 
 
 def test_the_trace_is_passed_to_the_record() -> None:
