@@ -1,9 +1,11 @@
 """`make test-brokers`: the tests that depend on the broker, on each RabbitMQ version in turn."""
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -19,6 +21,8 @@ RELEASES: Final = ("trixie", "forky")
 
 FOLDERS: Final = ("amqp", "publisher", "integration", "faults", "cluster")
 LEFT_OUT: Final = "tests/integration/test_volume.py"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "broker-versions.md"
+COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 MARKED: Final = "not faults or fault_smoke or cluster or brokers"
 
 
@@ -64,6 +68,21 @@ def _arguments(chosen: list[str]) -> list[str]:
     return [*folders, f"--ignore={LEFT_OUT}", "-m", MARKED]
 
 
+def _page(verdicts: list[Verdict]) -> str:
+    return "\n".join(
+        (
+            "# What the tests said with each RabbitMQ\n",
+            (
+                f"Written by `make test-brokers`, {datetime.now(UTC):%Y-%m-%d}: the tests of"
+                f" {', '.join(f'`tests/{name}`' for name in FOLDERS)} that depend on the broker,"
+                " the fault cases that `make test` runs, and those of the cluster.\n"
+            ),
+            *(f"- {COLOURS.sub('', str(verdict))}" for verdict in verdicts),
+            "",
+        )
+    )
+
+
 def main() -> None:
     """Test every version; arguments are pytest's, instead of the usual tests."""
     leave_on_signals()
@@ -75,6 +94,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     print("\n".join(map(str, verdicts)))
+    if not sys.argv[1:]:
+        PAGE.write_text(_page(verdicts))
     sys.exit(any(verdict.exit_code for verdict in verdicts))
 
 

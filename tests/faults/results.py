@@ -59,7 +59,7 @@ ELSEWHERE: Final = """\
 - `hopmail deadletters resolve`: `tests/cli/test_deadletters.py`.
 - Failover between relays, limits and rates: `tests/integration/test_relays.py`, `tests/smtp/`.
 - Consumers that share one Redis: cases 27 and 30 to 32, `tests/integration/test_redis_ledger.py`.
-- RabbitMQ 4.0 and 4.3: `make test-brokers`.
+- RabbitMQ 4.0 and 4.3: `broker-versions.md` (`make test-brokers`).
 
 Not tried at all: the loss of a host's power, and a Redis that fails over to its replica.
 """

@@ -62,6 +62,11 @@ class Case:
         return self.choice.are_readable and self.email is not None
 
     @property
+    def may_be_sent(self) -> bool:
+        """Whether it may: RabbitMQ may have mended its table."""
+        return self.is_to_be_sent or not (self.choice.are_decodable or self.email is None)
+
+    @property
     def may_be_too_old(self) -> bool:
         """Whether it says that it was published before the ledger's memory begins."""
         properties = self.choice.properties
@@ -71,7 +76,8 @@ class Case:
     def reasons(self) -> frozenset[str]:
         """Why it is to be a dead letter."""
         if not self.choice.are_decodable:
-            return frozenset({"undecodable_properties"})
+            # From 4.0 on RabbitMQ writes the table anew, and may leave out what was wrong with it.
+            return frozenset({"undecodable_properties"}) | OF_BODIES | OF_PROPERTIES
         if self.choice.are_forged:
             return frozenset({"untrusted_headers"})
         return OF_BODIES if self.choice.are_readable else OF_PROPERTIES
@@ -159,7 +165,7 @@ class Fuzz:
             case = taken.pop(letter.properties.app_id)
             reason = letter.headers["x-hopmail-reason"]
             if reason == TOO_OLD:
-                assert case.is_to_be_sent, (case.key, letter.headers)
+                assert case.may_be_sent, (case.key, letter.headers)
                 assert case.may_be_too_old, (case.key, letter.headers)
             else:
                 assert not case.is_to_be_sent, (case.key, letter.headers)
@@ -176,7 +182,7 @@ class Fuzz:
             found = MESSAGE_ID.search(mail.content)
             assert found
             case = due.pop(found[1].decode())
-            assert case.is_to_be_sent, case.key
+            assert case.may_be_sent, case.key
             assert case.email is not None
             assert mail.sender == case.email.sender.address
             assert mail.recipients == case.email.recipients
