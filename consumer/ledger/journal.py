@@ -2,6 +2,7 @@
 
 import errno
 import json
+import mmap
 import os
 import threading
 import zlib
@@ -31,7 +32,10 @@ class Note(StrEnum):
 
 @dataclass(slots=True)
 class _Segment:
+    """A mapped file: to make a note no system call is needed, and no other thread let in."""
+
     file: int
+    map: mmap.mmap
     size: int = 0
     open: int = 0
     """Claims with notes in it that the ledger has not yet."""
@@ -41,15 +45,15 @@ class Journal:
     """Append-only notes in two files, of which one is emptied once the ledger has all of it.
 
     A note is in the kernel's hands when its method returns: the process may be killed, not the
-    machine. Thread-safe. Methods that note raise OSError when they cannot.
+    machine. Thread-safe. Methods that note raise OSError when they cannot, and so does making one.
     """
 
     def __init__(self, folder: Path) -> None:
         with ExitStack() as undo:
             self._segments = []
             for name in SEGMENTS:
-                self._segments.append(_Segment(_open(folder / name)))
-                undo.callback(os.close, self._segments[-1].file)
+                self._segments.append(_open(folder / name))
+                undo.callback(_close, self._segments[-1])
             undo.pop_all()
         self._active = self._segments[0]
         self._numbers = count()
@@ -98,9 +102,7 @@ class Journal:
         """Close the files; what is in them stays."""
         with self._lock:
             for segment in self._segments:
-                os.close(segment.file)
-                # Its number may be another file's soon, and a late note would go there.
-                segment.file = CLOSED
+                _close(segment)
 
     def _ended(self, claims: Iterable[Claim]) -> Iterator[tuple[_Segment, list[list[object]]]]:
         """Close what is open of these claims; yield what is to be noted in each segment."""
@@ -120,8 +122,7 @@ class Journal:
             return self._active
         other = next(segment for segment in self._segments if segment is not self._active)
         if other.open == 0:
-            os.ftruncate(other.file, 0)
-            other.size = 0
+            _clear(other)
             self._active = other
         return self._active
 
@@ -167,19 +168,43 @@ def _mark(claim: Claim) -> tuple[Key, str]:
     return claim.wanted.key, claim.held[0]
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _open(path: Path) -> _Segment:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Without its blocks on the disk, a note would end the process once that is full.
+        os.posix_fallocate(file, 0, SEGMENT_BYTES)
+        return _Segment(file, mmap.mmap(file, SEGMENT_BYTES))
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _close(segment: _Segment) -> None:
+    segment.map.close()
+    os.close(segment.file)
+    # Its number may be another file's soon.
+    segment.file = CLOSED
+
+
+def _clear(segment: _Segment) -> None:
+    """Forget all notes. Cut short, it leaves the later ones, which need no earlier one."""
+    segment.map[: segment.size] = bytes(segment.size)
+    segment.size = 0
+    if len(segment.map) > SEGMENT_BYTES:
+        segment.map.resize(SEGMENT_BYTES)
 
 
 def _append(segment: _Segment, *notes: list[object]) -> None:
+    if segment.file == CLOSED:
+        raise OSError(errno.EBADF, "the journal is closed")
     lines = b"".join(map(_line, notes))
-    written = os.write(segment.file, lines)
-    segment.size += written
-    if written < len(lines):
-        # The rest of it would be glued to the next note, and make that unreadable too.
-        os.ftruncate(segment.file, segment.size - written)
-        segment.size -= written
-        raise OSError(errno.ENOSPC, "the journal's disk is full")
+    end = segment.size + len(lines)
+    if end > len(segment.map):
+        room = max(end, 2 * len(segment.map))
+        os.posix_fallocate(segment.file, 0, room)
+        segment.map.resize(room)
+    segment.map[segment.size : end] = lines
+    segment.size = end
 
 
 def _line(note: list[object]) -> bytes:

@@ -3,26 +3,45 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from consumer.core.ledger import (
     Claim,
     Ended,
-    Ending,
     Entry,
     Generation,
     Key,
     State,
     Wanted,
-    claim_of,
 )
 from consumer.ledger import owner
 from consumer.ledger.journal import read_journal
-from consumer.ledger.statements import CLAIM, DIED, END, END_OWN, SCHEMA, SELECT
+from consumer.ledger.sqlite_rows import (
+    Row,
+    claim_rows,
+    claimed,
+    ends,
+    own_ends,
+    transaction,
+    write,
+)
+from consumer.ledger.statements import (
+    CLAIM,
+    CLAIM_ROW,
+    DIED,
+    END,
+    END_OWN,
+    END_OWN_ROW,
+    SCHEMA,
+    SELECT,
+    SELECT_ROW,
+    in_parts,
+    of_rows,
+)
 from consumer.ledger.store import LedgerTrouble
 
 DAY_SECONDS: Final = 86_400
@@ -32,7 +51,6 @@ BUSY_SECONDS: Final = 5.0
 ANEW_SECONDS: Final = 8.0
 """After the file was removed. Every process looks at it every five seconds, at least."""
 
-MAX_NOTE: Final = 300
 PRUNED_AT_ONCE: Final = 5_000
 
 
@@ -51,7 +69,7 @@ class SqliteStore:
         self._durable = durable
         self._db: sqlite3.Connection | None = None
         self._inode = 0
-        self._mine: dict[tuple[Key, str], tuple[Any, ...]] = {}
+        self._mine: dict[tuple[Key, str], Row] = {}
         self._grants_seconds = 0.0
 
     def apply(self, wanted: Sequence[Wanted], ended: Sequence[Ended]) -> list[Claim]:
@@ -61,20 +79,21 @@ class SqliteStore:
             raise LedgerTrouble(
                 f"{self._path} was begun anew: what others have in hands comes first"
             )
-        with _transaction(db):
-            for each in ended:
-                db.executemany(END_OWN, _own_ends(each, self._me, day))
-            claims = [self._claim(db, each, day) for each in wanted]
+        with transaction(db):
+            write(db, END_OWN, END_OWN_ROW, own_ends(ended, day), self._me)
+            known = self._known(db, {each.key for each in wanted})
+            claims = [claimed(each, known) for each in wanted]
+            rows = [row for claim in claims for row in claim_rows(claim, self._me, day)]
+            write(db, CLAIM, CLAIM_ROW, rows)
         for each in ended:
             for name in each.endings:
                 self._mine.pop((each.claim.wanted.key, name), None)
-        for claim in claims:
-            self._mine |= {(claim.wanted.key, row[2]): row for row in self._rows(claim, day)}
+        self._mine |= {(Key(row[0], row[1]), row[2]): row for row in rows}
         return claims
 
     def deaths(self, fingerprints: Sequence[bytes]) -> dict[bytes, int]:
         """Return how many processes ended with each of these messages in hands."""
-        with _transaction(self._connected()) as db:
+        with transaction(self._connected()) as db:
             marks = ",".join("?" * len(fingerprints))
             query = f"SELECT fingerprint, deaths FROM death WHERE fingerprint IN ({marks})"  # noqa: S608 - question marks only
             return dict(db.execute(query, fingerprints).fetchall())
@@ -86,7 +105,7 @@ class SqliteStore:
             for folder in sorted(self._folders.glob("[!.]*")):
                 with owner.dead(folder) as is_dead:
                     if is_dead:
-                        with _transaction(self._connected()) as db:
+                        with transaction(self._connected()) as db:
                             self._fold(db, folder)
                         owner.remove(folder)
                         settled += 1
@@ -97,7 +116,7 @@ class SqliteStore:
     def prune(self, retention: timedelta) -> int:
         """Forget what last changed longer ago than `retention`; return how many entries."""
         last = _today() - retention // timedelta(days=1) - 1
-        with _transaction(self._connected()) as db:
+        with transaction(self._connected()) as db:
             keys = db.execute(
                 "SELECT login, message_id, recipient FROM recipient"
                 " WHERE day < ? AND (owner = '' OR owner IN (SELECT owner FROM settled_owner))"
@@ -152,37 +171,23 @@ class SqliteStore:
             raise
         return db
 
-    def _claim(self, db: sqlite3.Connection, wanted: Wanted, day: int) -> Claim:
-        claim = claim_of(wanted, self._known(db, wanted.key))
-        db.executemany(CLAIM, self._rows(claim, day))
-        return claim
-
-    def _rows(self, claim: Claim, day: int) -> list[tuple[Any, ...]]:
-        wanted = claim.wanted
-        return [
-            (*wanted.key, name, *wanted.generation, state, wanted.fingerprint, self._me, day)
-            for state, names in (
-                (State.CLAIMED, claim.granted),
-                (State.DOUBTFUL, claim.doubtful),
-            )
-            for name in names
-        ]
-
     def _begin_anew(self, db: sqlite3.Connection) -> None:
         """Enter what we have in hands, and give the other processes time to do the same."""
         self._grants_seconds = time.monotonic() + ANEW_SECONDS
-        with _transaction(db):
-            db.executemany(CLAIM, self._mine.values())
+        with transaction(db):
+            write(db, CLAIM, CLAIM_ROW, list(self._mine.values()))
 
-    def _known(self, db: sqlite3.Connection, key: Key) -> dict[str, Entry]:
-        return {
-            name: Entry(
-                Generation(epoch, attempt),
-                self._claimed_by(db, holder, State(state)) if holder else State(state),
-                fingerprint,
-            )
-            for name, epoch, attempt, state, fingerprint, holder in db.execute(SELECT, key)
-        }
+    def _known(self, db: sqlite3.Connection, keys: set[Key]) -> dict[Key, dict[str, Entry]]:
+        known: dict[Key, dict[str, Entry]] = {key: {} for key in keys}
+        for some in in_parts(list(keys)):
+            found = db.execute(of_rows(SELECT, SELECT_ROW, len(some)), [*chain(*some)]).fetchall()
+            for login, message_id, name, epoch, attempt, state, fingerprint, holder in found:
+                known[Key(login, message_id)][name] = Entry(
+                    Generation(epoch, attempt),
+                    self._claimed_by(db, holder, State(state)) if holder else State(state),
+                    fingerprint,
+                )
+        return known
 
     def _claimed_by(self, db: sqlite3.Connection, holder: str, state: State) -> State:
         """Return what a claim is worth. Its holder cannot be settled while we write."""
@@ -201,7 +206,7 @@ class SqliteStore:
         if not new.rowcount:
             return
         for key, endings in read_journal(folder).items():
-            db.executemany(END, _ends(key, endings, folder.name, day))
+            db.executemany(END, ends(key, endings, folder.name, day))
         db.executemany(DIED, [(each, day) for each in owner.in_hands(folder)])
 
 
@@ -210,41 +215,5 @@ def folders_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.owners")
 
 
-def _ends(key: Key, endings: Mapping[str, Ending], by: str, day: int) -> list[tuple[Any, ...]]:
-    return [
-        (*ending.generation, ending.state, ending.note[:MAX_NOTE], day, *key, name, by)
-        for name, ending in endings.items()
-    ]
-
-
-def _own_ends(ended: Ended, by: str, day: int) -> list[tuple[Any, ...]]:
-    wanted = ended.claim.wanted
-    return [
-        (
-            *(*wanted.key, name, *ending.generation, ending.state, wanted.fingerprint),
-            *(ending.note[:MAX_NOTE], day, by),
-        )
-        for name, ending in ended.endings.items()
-    ]
-
-
 def _today() -> int:
     return int(time.time()) // DAY_SECONDS
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit what is done inside, or undo it. Raises LedgerTrouble."""
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-    except (sqlite3.Error, OSError) as error:
-        if db.in_transaction:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-        raise LedgerTrouble(str(error)) from error

@@ -30,7 +30,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def size(folder: Path) -> int:
-    return sum((folder / name).stat().st_size for name in SEGMENTS)
+    """Return how many bytes of notes there are."""
+    return sum(len((folder / name).read_bytes().rstrip(b"\0")) for name in SEGMENTS)
 
 
 def test_a_dot_without_an_answer_is_a_doubt_for_those_it_was_for(
@@ -75,7 +76,7 @@ def test_a_torn_last_note_was_never_made(journal: Journal, tmp_path: Path, cut: 
     journal.sending(claim("a", message_id="m-1"), ["a"])
     journal.sending(claim("a", message_id="m-2"), ["a"])
     path = tmp_path / SEGMENTS[0]
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes().rstrip(b"\0")[:-cut])
 
     assert set(read_journal(tmp_path)) == {Key("webapp", "m-1")}
 
@@ -135,9 +136,11 @@ def test_what_the_ledger_has_is_dropped_and_what_it_has_not_is_kept(
 FILLS_ITS_DISK = """
 import resource, sys
 from pathlib import Path
+from consumer.ledger import journal as journal_module
 from consumer.ledger.journal import Journal
 from tests.ledger.test_journal import claim
 
+journal_module.SEGMENT_BYTES = 700
 journal = Journal(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 for number in range(1_000):
@@ -160,7 +163,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_note(tmp_path: Path) -> None:
     noted, number = map(int, found.stdout.split())
     assert number in {errno.ENOSPC, errno.EFBIG}
     assert len(read_journal(tmp_path)) == noted
-    assert (tmp_path / SEGMENTS[0]).read_bytes().endswith(b"\n")
+    assert (tmp_path / SEGMENTS[0]).read_bytes().rstrip(b"\0").endswith(b"\n")
 
 
 def test_once_closed_it_writes_to_nobodys_file(tmp_path: Path) -> None:
@@ -170,7 +173,26 @@ def test_once_closed_it_writes_to_nobodys_file(tmp_path: Path) -> None:
     journal.sending(claim("a"), ["a"])
     journal.close()
     with (tmp_path / "one").open("wb") as one, (tmp_path / "other").open("wb") as other:
-        with pytest.raises(OSError, match="Bad file descriptor"):
+        with pytest.raises(OSError, match="the journal is closed"):
             journal.answered(claim("a"), {"a": TAKEN})
 
         assert (one.tell(), other.tell()) == (0, 0)
+
+
+def test_a_segment_that_grew_is_small_again_once_it_is_empty(
+    journal: Journal, tmp_path: Path
+) -> None:
+    claims = [claim("a", message_id=f"m-{number}") for number in range(20_000)]
+    for each in claims:
+        journal.sending(each, ["a"])
+    grown = (tmp_path / SEGMENTS[0]).stat().st_size
+    assert len(read_journal(tmp_path)) == 20_000
+    journal.forget(claims)
+    for number in range(30_000):
+        each = claim("a", message_id=f"n-{number}")
+        journal.sending(each, ["a"])
+        journal.forget([each])
+
+    assert grown > journal_module.SEGMENT_BYTES
+    assert (tmp_path / SEGMENTS[0]).stat().st_size == journal_module.SEGMENT_BYTES
+    assert read_journal(tmp_path).get(Key("webapp", "m-1"), {}) == {}

@@ -94,6 +94,29 @@ def test_of_two_processes_one_gets_a_recipient(here: Process, there: Process) ->
     assert here.claim(wanted("a")).must_wait, "nor may the same process begin it twice"
 
 
+def test_of_copies_that_come_together_the_first_is_granted(here: Process) -> None:
+    first, other, second = here.store.apply([wanted("a"), wanted("b"), wanted("a", "c")], [])
+
+    assert first.granted == ("a",)
+    assert other.granted == ("b",)
+    assert second.must_wait
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 63, 64, 65, 200])
+def test_any_number_of_claims_is_granted_and_ended_together(here: Process, count: int) -> None:
+    every = [wanted("a", "b", message_id=f"m-{number}") for number in range(count)]
+
+    claims = here.store.apply(every, [])
+    ended = [
+        Ended(each, dict.fromkeys(each.held, Ending(State.ACCEPTED, FIRST))) for each in claims
+    ]
+    here.store.apply([], ended)
+
+    assert [each.granted for each in claims] == [("a", "b")] * count
+    again = here.store.apply(every, [])
+    assert [each.skipped for each in again] == [{"a": Standing.DONE, "b": Standing.DONE}] * count
+
+
 def test_what_is_accepted_is_done_for_every_copy(here: Process, there: Process, path: Path) -> None:
     here.end(here.claim(wanted("a")), State.ACCEPTED)
 
