@@ -6,8 +6,10 @@ import select
 import smtplib
 import socket
 import ssl
+import struct
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from consumer.core.outcome import Stage
 from consumer.core.relay_url import RelayURL
@@ -17,6 +19,9 @@ from consumer.smtp.reply import printable
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+A = TypeVar("A")
+R = TypeVar("R")
+
 RECEIVE_BYTES: Final = 4_096
 LONGEST_REPLY_BYTES: Final = 65_536
 """RFC 5321 §4.5.3.1.5 allows 512 per line; without a bound a relay could fill the memory."""
@@ -25,6 +30,9 @@ LARGEST_WRITE_BYTES: Final = 16_384
 """One TLS record (RFC 8446 §5.1): the peer can read all of a write, or nothing of it."""
 
 REPLY_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*?))?\r*", re.DOTALL)
+PATIENCE_SLACK: Final = 0.01
+"""The part by which a wait may be longer or shorter, so that not each sets a time of its own."""
+
 EXCERPT_CHARACTERS: Final = 80
 CLOSED: Final = "the relay closed the connection"
 
@@ -45,6 +53,7 @@ class Conversation(smtplib.SMTP):
         self.handed_over = 0
         """How many bytes of the last `send` the kernel took."""
         self._received = b""
+        self._patience_seconds = math.inf
 
     @property
     def is_open(self) -> bool:
@@ -69,6 +78,7 @@ class Conversation(smtplib.SMTP):
         """Connect, with the time that the URL allows for it."""
         address = (self.url.host, self.url.port)
         self.sock = socket.create_connection(address, self.url.connect_timeout_seconds)
+        self._patience_seconds = math.inf
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_hostname = self.url.helo or _own_name(self.sock)
 
@@ -81,6 +91,8 @@ class Conversation(smtplib.SMTP):
         if self._received:
             raise Garbled("there was plaintext after the reply to STARTTLS")
         plain = self._waiting(time.monotonic() + self.url.timeout_seconds)
+        # OpenSSL would take the kernel's word, that the time is up, for a reason to try again.
+        plain.settimeout(min(self.url.timeout_seconds, self.deadline - time.monotonic()))
         self.sock = context.wrap_socket(plain, server_hostname=self.url.host)
         self.ehlo_resp = None
         self.esmtp_features = {}
@@ -96,7 +108,7 @@ class Conversation(smtplib.SMTP):
             raise Garbled(f"the relay spoke out of turn: {_excerpt(self._received)}")
         view = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
         sock = self._waiting(time.monotonic() + self.url.timeout_seconds)
-        self.handed_over = sock.send(view[:LARGEST_WRITE_BYTES])
+        self.handed_over = _in_time(sock.send, view[:LARGEST_WRITE_BYTES])
         if self.handed_over < len(view):
             self._send_rest(view)
 
@@ -104,7 +116,8 @@ class Conversation(smtplib.SMTP):
         until = time.monotonic() + self.url.data_timeout_seconds
         while self.handed_over < len(view):
             end = self.handed_over + LARGEST_WRITE_BYTES
-            self.handed_over += self._waiting(until).send(view[self.handed_over : end])
+            sock = self._waiting(until)
+            self.handed_over += _in_time(sock.send, view[self.handed_over : end])
 
     def getreply(self) -> tuple[int, bytes]:
         """Return the next reply's code and its lines' texts, joined by LF (RFC 5321 §4.2.1)."""
@@ -137,7 +150,7 @@ class Conversation(smtplib.SMTP):
     def _receive(self, until: float, size: int) -> None:
         if size > LONGEST_REPLY_BYTES:
             raise Garbled("the relay's reply does not end")
-        data = self._waiting(until).recv(RECEIVE_BYTES)
+        data = _in_time(self._waiting(until).recv, RECEIVE_BYTES)
         if not data:
             raise ConnectionAbortedError(CLOSED)
         self._received += data
@@ -152,8 +165,31 @@ class Conversation(smtplib.SMTP):
             raise TimeoutError
         if self.sock is None:
             raise ConnectionAbortedError(CLOSED)
-        self.sock.settimeout(left)
+        if self.is_encrypted:
+            self.sock.settimeout(left)
+        elif abs(left - self._patience_seconds) > left * PATIENCE_SLACK:
+            self._patience_seconds = left
+            _set_patience(self.sock, left)
         return self.sock
+
+
+def _set_patience(sock: socket.socket, seconds: float) -> None:
+    """Have the kernel end a wait in time.
+
+    Python's own timeout asks it twice for each operation: whether it may begin, and to do it.
+    """
+    sock.settimeout(None)
+    whole = int(seconds)
+    timeval = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1_000_000)))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+def _in_time(operation: Callable[[A], R], argument: A) -> R:
+    try:
+        return operation(argument)
+    except BlockingIOError:
+        raise TimeoutError from None
 
 
 def _own_name(sock: socket.socket) -> str:
