@@ -14,8 +14,8 @@ ROW_INCHES: Final = 0.34
 HEAD_INCHES: Final = 0.9
 WIDTH_INCHES: Final = 10.0
 DOTS_PER_INCH: Final = 110
-WIDE: Final = 30.0
-"""From this ratio of the largest to the smallest on, an axis is logarithmic."""
+WHOLE: Final = 30.0
+"""From here on no digit behind the point is shown."""
 
 
 def draw(sections: Sequence[Section], path: Path) -> None:
@@ -52,12 +52,10 @@ def _panel(panel: Any, section: Section) -> None:
     )
     panel.invert_yaxis()
     panel.set_title(f"{section.title}: {section.unit}", loc="left", fontweight="bold")
-    if max(medians) > WIDE * min(medians):
-        panel.set_xscale("log")
     ends = [found.high for found in spreads]
     for row, (median, end) in enumerate(zip(medians, ends, strict=True)):
         panel.annotate(
-            f"{median:,.0f}" if median >= WIDE else f"{median:.1f}",
+            f"{median:,.0f}" if median >= WHOLE else f"{median:.1f}",
             (end, row),
             xytext=(5, 0),
             textcoords="offset points",

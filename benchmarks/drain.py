@@ -37,9 +37,9 @@ with its defaults: two processes of four SMTP sessions each, a quorum queue, the
 a log line for each mail. Celery runs two processes (prefork) with `acks_late`, Dramatiq two of
 eight threads, both with their default classic queues and prefetch; the usual task makes an
 `EmailMessage` and an `smtplib.SMTP` for each mail, the tuned one keeps the connection and is given
-a prefetch of 32. `smtp-source -d` has no queue: it shows what the relay's side can take over as
-many sessions as Hopmail has, one command at a time. CPU is that of all the contender's processes.
-A copy is a mail that came more often than it was published.
+a prefetch of 32 per process. `smtp-source -d` has no queue: it shows what the relay's side can take
+over as many sessions as Hopmail has, one command at a time. CPU is that of all the contender's
+processes. A copy is a mail that came more often than it was published.
 """
 
 COUNTING: Final = (

@@ -34,8 +34,8 @@ WORST: Final = 0.99
 
 HOW: Final = """\
 A steady load of transactional mail at half the rate that Hopmail has drained just before
-({rate:.0f} mails/s), once with nothing else and once with 50 000 bulk mails waiting in the other
-lane, which take what is left of the two cores. The time is the one of the consumer's log line, from
+({rate:.0f} mails/s), once with nothing else and once with {bulk} bulk mails waiting in the other
+lane, which take what is left of the machine. The time is the one of the consumer's log line, from
 the call of `publish` to the relay's acceptance. When the load ended, at least {left} of the bulk
 mails were still waiting. Times in ms.
 """
@@ -86,7 +86,7 @@ def section(found: Rounds, rate: float, left: int) -> Section:
     without, beside = ([percentile(each, WORST) for each in found[n]] for n in sorted(found))
     return Section(
         "Lanes",
-        HOW.format(rate=rate, left=left),
+        HOW.format(rate=rate, bulk=max(found), left=left),
         list(_rows(found)),
         reached={goals.LANES: ratios(beside, without)},
     )

@@ -32,7 +32,7 @@ def page(
         *([notes.strip(), ""] if notes else []),
     ]
     for section in sections:
-        lines += [f"## {section.title}\n", f"{section.how}\n", *table(section.rows), ""]
+        lines += [f"## {section.title}\n", f"{section.how.strip()}\n", *table(section.rows), ""]
     return "\n".join(lines)
 
 
