@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail test faults soak test-brokers test-cluster check format clean
+.PHONY: help setup demo run mail test faults soak test-brokers test-cluster bench check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -57,6 +57,11 @@ test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about
 test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
 	@dev/setup.sh --with broker --with redis --with network
 	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py
+
+bench:  ## measure Hopmail beside its peers (a quarter of an hour); ONLY=drain for a part, QUICK=1 for a trial
+	@dev/setup.sh --with broker --with smtp-sink --with bench
+	@$(python) -m dev.broker exec -- $(python) -X utf8 -m benchmarks \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 check:  ## formatting, lint, types, layers; needs no broker
 	@dev/setup.sh

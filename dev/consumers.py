@@ -31,6 +31,11 @@ class Consumers:
         self.log = log
         self._position = 0
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
     def new_lines(self) -> list[dict[str, Any]]:
         """Return what they logged since the last call; raise ConsumersFailed once they ended."""
         if self._process.poll() is not None:
