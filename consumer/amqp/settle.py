@@ -12,6 +12,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.properties import copy_properties
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
+from consumer.core.record import record
 from publisher_lib.confirms import ConfirmedPublisher
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ Commit = Callable[[Callable[[], None]], None]
 """Keeps what was settled, and calls back once it is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settlement:
     """A delivery to be settled.
 

@@ -1,6 +1,5 @@
 """The verdict: what becomes of a delivery, from what happened to it. Pure, and all in one place."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
@@ -21,10 +20,11 @@ from consumer.core.outcome import (
     Undecodable,
     Unreachable,
 )
+from consumer.core.record import record
 from consumer.core.retry_after import retry_after
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryPolicy:
     """How long to wait before each further attempt, and when to stop trying.
 

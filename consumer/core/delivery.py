@@ -1,13 +1,14 @@
 """A message as the broker handed it over, free of the client library's types."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from consumer.core.record import record
 from publisher_lib.routing import Lane
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Properties:
     """The AMQP properties the consumer reads (AMQP 0-9-1 §4.2.6.1)."""
 
@@ -23,7 +24,7 @@ class Properties:
     """Why the properties could not be read; empty when they could."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delivery:
     """One handing-over by the broker.
 

@@ -1,8 +1,9 @@
 """What is to become of a delivery: the verdict that `settle` carries out."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from consumer.core.record import record
 
 
 class Reason(StrEnum):
@@ -26,12 +27,12 @@ class Reason(StrEnum):
     POISON = "poison"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ack:
     """Done: the relay has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retry:
     """Back into the lane after `delay`, as attempt number `attempt` (from 1)."""
 
@@ -39,14 +40,14 @@ class Retry:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadLetter:
     """Into the dead-letter queue, for a person."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pause:
     """The relay is in trouble: keep the delivery, open the breaker, spend no attempt."""
 

@@ -1,9 +1,9 @@
 """What the relay is told about a mail before its content (RFC 5321 §2.3.1)."""
 
-from dataclasses import dataclass
+from consumer.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Envelope:
     """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form."""
 
@@ -16,7 +16,7 @@ class Envelope:
         return not (self.sender.isascii() and all(map(str.isascii, self.recipients)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Composed:
     """A mail ready for the relay: `content` is RFC 5322, CRLF line ends, not dot-stuffed."""
 

@@ -1,15 +1,15 @@
 """The record of one handled delivery: the only source of its log line and its metrics."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Disposition
 from consumer.core.outcome import Outcome
+from consumer.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """One outcome, what is to become of it, and for which recipients.
 
@@ -21,7 +21,7 @@ class Verdict:
     disposition: Disposition
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Followup:
     """A copy of the delivery's body, to be published and confirmed before the ack.
 
@@ -34,7 +34,7 @@ class Followup:
     is_signed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handled:
     """What was found out and decided about one delivery."""
 

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
+
+from consumer.core.record import record
 
 ALONE_AFTER_DEATHS: Final = 3
 """Of the process that had the message in hands: from then on it is handled alone, so that no
@@ -42,7 +44,7 @@ class Key(NamedTuple):
     message_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """What stands in the ledger for one recipient."""
 
@@ -67,7 +69,7 @@ SKIPPED: Final = frozenset({Standing.DONE, Standing.DEAD, Standing.STALE})
 """Nothing is left to do for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """A copy that asks for its recipients."""
 
@@ -77,7 +79,7 @@ class Wanted:
     recipients: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """What a copy was granted: it alone serves `granted`, and answers for `doubtful`.
 
@@ -98,7 +100,7 @@ class Claim:
         return self.granted + self.doubtful
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ending:
     """How a claim ends for one recipient; `note` is the relay's reply, where it accepted."""
 
@@ -107,7 +109,7 @@ class Ending:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """A claim that ends, for all it holds."""
 

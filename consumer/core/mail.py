@@ -1,11 +1,10 @@
 """A delivery on its way through this process, with what was found out about it so far."""
 
-from dataclasses import dataclass
-
 from consumer.core.delivery import Delivery
 from consumer.core.envelope import Composed
 from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Wanted
 from consumer.core.outcome import Conflict, Crashed, Forgotten, NotDue, Poisonous, Undecodable
+from consumer.core.record import record
 from consumer.core.trail import Trail
 from publisher_lib.message import Email
 
@@ -13,7 +12,7 @@ Foregone = NotDue | Poisonous | Conflict | Forgotten | Crashed | Undecodable
 """Outcomes that stand before the ledger is asked for its recipients, or granted none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mail:
     """A delivery. `email` is None where it could not be read, `claim` where it needs none."""
 

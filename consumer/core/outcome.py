@@ -1,8 +1,9 @@
 """What happened to a delivery: facts, not yet a verdict."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+
+from consumer.core.record import record
 
 
 class Stage(IntEnum):
@@ -24,7 +25,7 @@ class Stage(IntEnum):
         return self < Stage.MAIL
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """An SMTP reply (RFC 5321 §4.2): its code, enhanced code (RFC 3463; may be empty), text."""
 
@@ -59,7 +60,7 @@ class Defect(StrEnum):
     UNTRUSTED_HEADERS = "untrusted_headers"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Violation:
     """One breach of the contract: where (an RFC 6901 pointer, or a property) and what."""
 
@@ -67,7 +68,7 @@ class Violation:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Undecodable:
     """The delivery is not an email of the contract."""
 
@@ -75,61 +76,61 @@ class Undecodable:
     violations: tuple[Violation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Crashed:
     """Our own code raised before the relay was told of it: a bug, and the message is kept."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NotDue:
     """`send_at` lies ahead."""
 
     remaining: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expired:
     """`expires_at` has passed: the email must not be sent any more."""
 
     expired_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Duplicate:
     """Another copy of this message settled it: nothing is left to do. `detail` says how."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conflict:
     """The ledger knows another message with this login and message id."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forgotten:
     """Published longer ago than the ledger remembers: it may have been sent."""
 
     retention: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Poisonous:
     """So many processes ended while they had it in hands."""
 
     deaths: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accepted:
     """The relay answered the end of data with 2yz for this recipient."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """The relay answered `stage` with 4yz or 5yz. Surely not accepted."""
 
@@ -137,7 +138,7 @@ class Refused:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unreachable:
     """No conversation, or one that ended before the final dot. Surely not accepted.
 
@@ -149,7 +150,7 @@ class Unreachable:
     reply: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InDoubt:
     """The final dot was handed to the kernel and no complete reply came (RFC 5321 §6.1)."""
 

@@ -1,11 +1,11 @@
 """The exchanges and queues, as data: what `declare` makes and `check` compares with the broker."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from consumer.core.durations import format_duration
+from consumer.core.record import record
 from publisher_lib.routing import DEAD_EXCHANGE, EXCHANGE, RETRY_EXCHANGE, Lane
 
 DEAD_QUEUE: Final = "email.dead.v1"
@@ -18,7 +18,7 @@ UNLIMITED: Final = 2147483647
 """The largest limit the broker takes; -1 is accepted by 3.10 and loses at the first requeue."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Queue:
     """A durable queue, its arguments, and the exchange and key it is bound by."""
 
@@ -28,7 +28,7 @@ class Queue:
     routing_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Topology:
     """Everything Hopmail needs on the broker. Exchanges are direct and durable."""
 

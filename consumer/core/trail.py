@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from consumer.core.delivery import Properties
 from consumer.core.ledger import Generation, Key
 from consumer.core.outcome import Defect, Undecodable, Violation
+from consumer.core.record import record
 from publisher_lib.limits import MAX_RECIPIENTS
 from publisher_lib.routing import PUBLISHED_AT_MS
 
@@ -27,7 +27,7 @@ LONGEST_NAME: Final = 512
 """Characters of a recipient, or of a login: more than the contract and AMQP allow."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trail:
     """Where a message stands.
 

@@ -1,6 +1,5 @@
 """A verdict in the flat words of log lines and metric labels. All but `text` are closed sets."""
 
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
@@ -22,6 +21,7 @@ from consumer.core.outcome import (
     Undecodable,
     Unreachable,
 )
+from consumer.core.record import record
 
 DISPOSITIONS: Final = ("ack", "pause", "retry", "dead_letter")
 """From the least to the most that is amiss."""
@@ -52,7 +52,7 @@ PLAIN: Final[dict[type[Outcome], str]] = {
 """What needs no further word."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fact:
     """One verdict. `text` is the relay's words, or ours: it may hold addresses."""
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from consumer.core.envelope import Envelope
 from consumer.core.outcome import Refused, Reply, Stage
+from consumer.core.record import record
 
 DATA: Final = b"DATA\r\n"
 
@@ -22,7 +22,7 @@ class Lacking(Exception):
         self.refused = refused
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extensions:
     """The service extensions a relay offers (RFC 5321 §2.2), as far as they matter to a mail.
 
@@ -44,7 +44,7 @@ class Extensions:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnvelopeCommands:
     """MAIL, and RCPT for each recipient in their order; DATA follows them."""
 

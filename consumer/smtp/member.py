@@ -1,7 +1,6 @@
 """One of the relays, with its breaker, its sessions and its pace."""
 
-from dataclasses import dataclass
-
+from consumer.core.record import record
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.breaker import Breaker
 from consumer.smtp.pace import Pace
@@ -9,7 +8,7 @@ from consumer.smtp.pool import Pool
 from consumer.smtp.relay import Relay, Transactor
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Turn:
     """A relay that takes a mail now: a session, and a token where its rate is limited."""
 
