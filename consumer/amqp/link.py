@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pika
 
+from consumer.amqp.acks import Acks
 from consumer.amqp.properties import read_properties
 from consumer.core.delivery import Delivery
 from consumer.core.topology import lane_queue
@@ -47,7 +48,8 @@ class Link:
         self._wanted: frozenset[Lane] = frozenset()
         self._tags: dict[str, Lane] = {}
         self._subscriptions = 0
-        self._acks: deque[int] = deque()
+        self._settled: deque[int] = deque()
+        self._acks = Acks()
         self._flush_due = False
         self._channel: Any = None
         self._end = ""
@@ -83,8 +85,7 @@ class Link:
 
     def ack(self, tag: int) -> None:
         """Ack one delivery of this link. Thread-safe."""
-        # One by one: `multiple` would ack lower tags that other threads still work on.
-        self._acks.append(tag)
+        self._settled.append(tag)
         if not self._flush_due:
             self._flush_due = True
             self.call(self._flush)
@@ -145,10 +146,12 @@ class Link:
 
     def _flush(self) -> None:
         self._flush_due = False
-        while self._acks:
-            tag = self._acks.popleft()
-            if self.is_open:
-                self._channel.basic_ack(tag)
+        tags: list[int] = []
+        while self._settled:
+            tags.append(self._settled.popleft())
+        if self.is_open:
+            for tag, is_for_all_below in self._acks.of(tags):
+                self._channel.basic_ack(tag, is_for_all_below)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         """Subscribe again: the queue was deleted or moved (docs/consumer-cancel)."""

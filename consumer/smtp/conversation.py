@@ -30,6 +30,9 @@ LARGEST_WRITE_BYTES: Final = 16_384
 """One TLS record (RFC 8446 §5.1): the peer can read all of a write, or nothing of it."""
 
 REPLY_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*?))?\r*", re.DOTALL)
+SENDING: Final = socket.SO_SNDTIMEO
+RECEIVING: Final = socket.SO_RCVTIMEO
+
 PATIENCE_SLACK: Final = 0.01
 """The part by which a wait may be longer or shorter, so that not each sets a time of its own."""
 
@@ -53,7 +56,8 @@ class Conversation(smtplib.SMTP):
         self.handed_over = 0
         """How many bytes of the last `send` the kernel took."""
         self._received = b""
-        self._patience_seconds = math.inf
+        self._patience_seconds: dict[int, float] = {}
+        """How long the kernel waits, by the operation."""
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +82,7 @@ class Conversation(smtplib.SMTP):
         """Connect, with the time that the URL allows for it."""
         address = (self.url.host, self.url.port)
         self.sock = socket.create_connection(address, self.url.connect_timeout_seconds)
-        self._patience_seconds = math.inf
+        self._patience_seconds = {}
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_hostname = self.url.helo or _own_name(self.sock)
 
@@ -90,7 +94,7 @@ class Conversation(smtplib.SMTP):
         """
         if self._received:
             raise Garbled("there was plaintext after the reply to STARTTLS")
-        plain = self._waiting(time.monotonic() + self.url.timeout_seconds)
+        plain = self._waiting(RECEIVING, time.monotonic() + self.url.timeout_seconds)
         # OpenSSL would take the kernel's word, that the time is up, for a reason to try again.
         plain.settimeout(min(self.url.timeout_seconds, self.deadline - time.monotonic()))
         self.sock = context.wrap_socket(plain, server_hostname=self.url.host)
@@ -107,7 +111,7 @@ class Conversation(smtplib.SMTP):
         if self._received:
             raise Garbled(f"the relay spoke out of turn: {_excerpt(self._received)}")
         view = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
-        sock = self._waiting(time.monotonic() + self.url.timeout_seconds)
+        sock = self._waiting(SENDING, time.monotonic() + self.url.timeout_seconds)
         self.handed_over = _in_time(sock.send, view[:LARGEST_WRITE_BYTES])
         if self.handed_over < len(view):
             self._send_rest(view)
@@ -116,7 +120,7 @@ class Conversation(smtplib.SMTP):
         until = time.monotonic() + self.url.data_timeout_seconds
         while self.handed_over < len(view):
             end = self.handed_over + LARGEST_WRITE_BYTES
-            sock = self._waiting(until)
+            sock = self._waiting(SENDING, until)
             self.handed_over += _in_time(sock.send, view[self.handed_over : end])
 
     def getreply(self) -> tuple[int, bytes]:
@@ -150,12 +154,12 @@ class Conversation(smtplib.SMTP):
     def _receive(self, until: float, size: int) -> None:
         if size > LONGEST_REPLY_BYTES:
             raise Garbled("the relay's reply does not end")
-        data = _in_time(self._waiting(until).recv, RECEIVE_BYTES)
+        data = _in_time(self._waiting(RECEIVING, until).recv, RECEIVE_BYTES)
         if not data:
             raise ConnectionAbortedError(CLOSED)
         self._received += data
 
-    def _waiting(self, until: float) -> socket.socket:
+    def _waiting(self, operation: int, until: float) -> socket.socket:
         """Return the socket, its timeout set so that the next operation ends by `until`.
 
         Raises TimeoutError when that has passed, ConnectionError when there is no connection.
@@ -167,13 +171,13 @@ class Conversation(smtplib.SMTP):
             raise ConnectionAbortedError(CLOSED)
         if self.is_encrypted:
             self.sock.settimeout(left)
-        elif abs(left - self._patience_seconds) > left * PATIENCE_SLACK:
-            self._patience_seconds = left
-            _set_patience(self.sock, left)
+        elif abs(left - self._patience_seconds.get(operation, 0.0)) > left * PATIENCE_SLACK:
+            self._patience_seconds[operation] = left
+            _set_patience(self.sock, operation, left)
         return self.sock
 
 
-def _set_patience(sock: socket.socket, seconds: float) -> None:
+def _set_patience(sock: socket.socket, operation: int, seconds: float) -> None:
     """Have the kernel end a wait in time.
 
     Python's own timeout asks it twice for each operation: whether it may begin, and to do it.
@@ -181,8 +185,7 @@ def _set_patience(sock: socket.socket, seconds: float) -> None:
     sock.settimeout(None)
     whole = int(seconds)
     timeval = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1_000_000)))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+    sock.setsockopt(socket.SOL_SOCKET, operation, timeval)
 
 
 def _in_time(operation: Callable[[A], R], argument: A) -> R:

@@ -45,8 +45,8 @@ from consumer.amqp.link import Link
 acked = {}
 def flush(link):
     link._flush_due = False
-    while link._acks:
-        tag = link._acks.popleft()
+    while link._settled:
+        tag = link._settled.popleft()
         if link.is_open and tag > acked.get(link.generation, 0):
             acked[link.generation] = tag
             link._channel.basic_ack(tag, multiple=True)
