@@ -15,7 +15,7 @@ from consumer.core.endings import unsettled
 from consumer.core.ledger import Claim, Wanted, fingerprint
 from consumer.core.mail import Mail
 from consumer.core.outcome import Conflict
-from consumer.ledger.ledger import Ledger
+from consumer.ledger.ledger import CROWD, LINGER_SECONDS, Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.worker import Worker
@@ -63,6 +63,7 @@ class Intake:
         self._waiting: list[Mail] = []
         self._look_again_seconds = 0.0
         self._closing = False
+        self._is_crowded = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -115,8 +116,11 @@ class Intake:
         group: list[Delivery] = []
         with suppress(Empty):
             group.append(self._came.get(timeout=LOOK_AGAIN_SECONDS))
+            if self._is_crowded:
+                time.sleep(LINGER_SECONDS)
             while len(group) < LARGEST_GROUP:
                 group.append(self._came.get_nowait())
+        self._is_crowded = len(group) > CROWD
         return group
 
     def _read(self, group: list[Delivery]) -> None:

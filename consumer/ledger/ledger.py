@@ -21,6 +21,10 @@ HOUSEKEEPING_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 600.0
 
+CROWD: Final = 4
+LINGER_SECONDS: Final = 0.002
+"""While much comes, for more of it: each group wakes threads, which costs more than its work."""
+
 
 Granted = Callable[[Sequence[Claim]], None]
 """Gets what was granted of what was wanted, one by one."""
@@ -57,6 +61,7 @@ class Ledger:
         self._trouble = ""
         self._closing = False
         self._ended = False
+        self._is_crowded = False
         self._unkept = False
         self._settle_seconds = self._prune_seconds = 0.0
         self._on_trouble: Callable[[bool], None] = lambda _is_in_trouble: None
@@ -158,7 +163,11 @@ class Ledger:
             self._came.wait_for(
                 lambda: self._next or self._closing or self._failure, HOUSEKEEPING_SECONDS
             )
+        if self._is_crowded:
+            time.sleep(LINGER_SECONDS)
+        with self._came:
             group, self._next = self._next, _Group()
+        self._is_crowded = len(group.wanted) + len(group.ended) > CROWD
         return group
 
     def _commit(self, group: _Group) -> list[Claim]:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from consumer.core.disposition import Reason
@@ -61,7 +62,7 @@ def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
         "message_id": _matching(MESSAGE_ID, handled.message_id),
         "lane": str(delivery.lane),
         "attempt": handled.attempt,
-        "app_id": mask_addresses(delivery.properties.app_id or "")[:LONGEST_APP_ID] or None,
+        "app_id": _app_id(delivery.properties.app_id or ""),
         **_told(worst(found), recipients),
         "fields": _fields_at_fault(handled.verdicts),
         "recipients": len(recipients),
@@ -77,6 +78,11 @@ def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
             for fact, verdict in zip(found, handled.verdicts, strict=True)
         ]
     return _present(told)
+
+
+@lru_cache
+def _app_id(given: str) -> str | None:
+    return mask_addresses(given)[:LONGEST_APP_ID] or None
 
 
 def _told(fact: Fact, recipients: Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Literal
 
@@ -66,9 +67,9 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = datetime.fromtimestamp(record.created, UTC)
+        second, milliseconds = divmod(int(record.created * 1000), 1000)
         fields = {
-            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timestamp": f"{_spelled(second)}.{milliseconds:03}Z",
             "level": record.levelname,
             "event": record.getMessage(),
             "logger": record.name,
@@ -82,6 +83,11 @@ class _Lines(logging.Formatter):
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
             fields |= _describe(record.exc_info[1])
         return self._render(fields)
+
+
+@lru_cache(maxsize=2)
+def _spelled(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _describe(error: BaseException) -> Fields:

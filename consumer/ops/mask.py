@@ -24,6 +24,10 @@ QUOTED: Final = (
 """From the first mark to the last, for what is quoted may hold some; or to the end, cut off."""
 
 
+TELLING: Final = re.compile(r"""["'`«»„“”‹›‚‘’/?#@%]""")  # noqa: RUF001 - quotation marks
+"""Without one of these, nothing is quoted, a link, or an address."""
+
+
 def mask(address: str) -> str:
     """Return an address of which only the first character and the domain can be read."""
     name, _, domain = address.rpartition("@")
@@ -37,7 +41,10 @@ def mask_addresses(text: str, recipients: Iterable[str] = ()) -> str:
     """
     if not text:
         return text
-    text = ADDRESS.sub(lambda found: mask(f"{found[1]}@{found[2]}"), text)
+    return _mask_names(ADDRESS.sub(lambda found: mask(f"{found[1]}@{found[2]}"), text), recipients)
+
+
+def _mask_names(text: str, recipients: Iterable[str]) -> str:
     folded = text.casefold()
     for recipient in recipients:
         name = recipient.rpartition("@")[0].strip('"')
@@ -52,6 +59,8 @@ def mask_quotations(text: str, recipients: Iterable[str] = ()) -> str:
 
     Of a link the scheme and host are left.
     """
+    if not TELLING.search(text):
+        return _mask_names(text, recipients)
     for marks in QUOTED:
         text = marks.sub('"…"', text)
     text = LINK.sub(lambda found: f"{found[1] or ''}{found[2] or found[3] or ''}/…", text)
