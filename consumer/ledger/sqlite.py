@@ -132,6 +132,9 @@ class SqliteStore:
                     self._begin_anew(self._db)
         except (OSError, sqlite3.Error) as error:
             self.close()
+            if self._inode and isinstance(error, FileNotFoundError):
+                # No file's number: the next one may well get that of the one that is gone.
+                self._inode = -1
             detail = getattr(error, "strerror", None) or error
             raise LedgerTrouble(f"{self._path}: {detail}") from error
         return self._db
@@ -161,10 +164,7 @@ class SqliteStore:
         wanted = claim.wanted
         return [
             (*wanted.key, name, *wanted.generation, state, wanted.fingerprint, self._me, day)
-            for state, names in (
-                (State.CLAIMED, claim.granted),
-                (State.DOUBTFUL, claim.doubtful),
-            )
+            for state, names in ((State.CLAIMED, claim.granted), (State.DOUBTFUL, claim.doubtful))
             for name in names
         ]
 
