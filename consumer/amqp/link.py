@@ -48,6 +48,7 @@ class Link:
         self._wanted: frozenset[Lane] = frozenset()
         self._tags: dict[str, Lane] = {}
         self._subscriptions = 0
+        self._has_told = False
         self._settled: deque[int] = deque()
         self._acks = Acks()
         self._flush_due = False
@@ -110,9 +111,6 @@ class Link:
     def _ready(self, _frame: Any) -> None:
         self.is_open = self.was_open = True
         self._subscribe()
-        # While all lanes are held, whoever holds them has said why.
-        if self._wanted:
-            log.info("consuming", extra={"prefetch": self._prefetch})
 
     def _set_wanted(self, lanes: frozenset[Lane]) -> None:
         self._wanted = lanes
@@ -131,6 +129,10 @@ class Link:
         for tag in [tag for tag, lane in self._tags.items() if lane not in self._wanted]:
             self._channel.basic_cancel(tag)
             del self._tags[tag]
+        # While all lanes are held, whoever holds them has said why.
+        if self._tags and not self._has_told:
+            self._has_told = True
+            log.info("consuming", extra={"prefetch": self._prefetch})
 
     def _received(self, lane: Lane, _channel: Any, method: Any, found: Any, body: bytes) -> None:
         delivery = Delivery(

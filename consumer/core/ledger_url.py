@@ -56,8 +56,11 @@ class LedgerURL:
         if split.scheme != LedgerKind.SQLITE:
             return cls(LedgerKind.REDIS, redis=RedisURL.parse(text))
         path = PurePosixPath("/") / unquote(split.path).lstrip("/")
-        if split.netloc or path == PurePosixPath("/"):
-            raise ValueError(f"must name a file by its whole path, after sqlite://; {EXPECTED}")
+        is_whole = split.path.startswith("/") and not split.netloc and not split.fragment
+        if not is_whole or path == PurePosixPath("/"):
+            raise ValueError(
+                f"must name a file by its whole path after sqlite://, a # in it as %23; {EXPECTED}"
+            )
         return cls(LedgerKind.SQLITE, path, durable=_is_durable(split.query))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote
 
-from consumer.core.url import split_url
+from consumer.core.url import HOSTS, is_host, split_url
 
 EXPECTED: Final = "expected redis://user:password@host:6379/0 or rediss://…"
 
@@ -46,6 +46,8 @@ class RedisURL:
         split = split_url(text, {"redis", "rediss"}, EXPECTED)
         if not split.hostname:
             raise ValueError(f"names no host; {EXPECTED}")
+        if not is_host(split.hostname):
+            raise ValueError(f"the host must be {HOSTS}; {EXPECTED}")
         tls = split.scheme == "rediss"
         options = _options(split.query)
         if "cafile" in options and not tls:

@@ -20,7 +20,7 @@ from consumer.core.relay_options import (
     starttls_mode,
     yes_or_no,
 )
-from consumer.core.url import split_url
+from consumer.core.url import HOSTS, is_host, split_url
 
 SUBMISSION_PORT: Final = 587
 """Message submission (RFC 6409 §3.1)."""
@@ -34,7 +34,6 @@ DATA_TIMEOUT_FACTOR: Final = 5
 MESSAGES_PER_SESSION: Final = 1000
 """Some relays count; a session given up in time costs one QUIT."""
 
-HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
 
 EXPECTED: Final = (
@@ -137,11 +136,8 @@ def _split(text: str) -> SplitResult:
 
 def _host(split: SplitResult) -> str:
     host = split.hostname or ""
-    if not HOST.fullmatch(host):
-        raise ValueError(
-            "the host must be a name in ASCII (xn--… for others) or an IP address,"
-            f" given {host!r}; {EXPECTED}"
-        )
+    if not is_host(host):
+        raise ValueError(f"the host must be {HOSTS}, given {host!r}; {EXPECTED}")
     return host
 
 

@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Set as AbstractSet
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+NAME: Final = re.compile(r"(?!-)(?!.{254})[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+HOSTS: Final = (
+    "a name in ASCII (xn--… for others), of 1 to 63 characters between dots, or an IP address"
+)
 
 
 def split_url(text: str, schemes: AbstractSet[str], expected: str) -> SplitResult:
@@ -15,6 +20,9 @@ def split_url(text: str, schemes: AbstractSet[str], expected: str) -> SplitResul
     """
     if not PRINTABLE.fullmatch(text):
         raise ValueError(f"must be printable ASCII, the rest percent-encoded; {expected}")
+    if "%00" in text:
+        # Neither the files' names nor the logins that are made of it can have one.
+        raise ValueError(f"must hold no %00; {expected}")
     try:
         split = urlsplit(text)
     except ValueError:
@@ -28,3 +36,17 @@ def split_url(text: str, schemes: AbstractSet[str], expected: str) -> SplitResul
             " an @ elsewhere %40"
         )
     return split
+
+
+def is_host(text: str) -> bool:
+    """Whether it is an IP address, or as long as a name may be, whole and by label.
+
+    RFC 1035 §2.3.4; the resolver raises UnicodeError, which is no OSError, for a wrong label.
+    """
+    if ":" not in text:
+        return NAME.fullmatch(text) is not None
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

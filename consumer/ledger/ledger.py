@@ -25,20 +25,23 @@ CROWD: Final = 4
 LINGER_SECONDS: Final = 0.002
 """While much comes, for more of it: each group wakes threads, which costs more than its work."""
 
-
 Granted = Callable[[Sequence[Claim]], None]
 """Gets what was granted of what was wanted, one by one."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """What is committed together. A group that failed is tried again whole."""
+    """What is committed together. What failed is tried again, but for what is kept of it."""
 
     wanted: list[Wanted] = field(default_factory=list)
     granted: list[tuple[int, Granted]] = field(default_factory=list)
     """How many of `wanted`, in their order, each callback has asked for."""
     ended: list[tuple[Ended, Callable[[], None]]] = field(default_factory=list)
     asked: list[tuple[Sequence[bytes], Future[dict[bytes, int]]]] = field(default_factory=list)
+    claims: list[Claim] | None = None
+    """What was granted of `wanted`, once that is kept."""
+    looks_again: bool = False
+    """Whether those of `claims` that wait are asked for once more."""
 
     def __bool__(self) -> bool:
         return bool(self.wanted or self.ended or self.asked)
@@ -152,7 +155,7 @@ class Ledger:
                 time.sleep(AGAIN_SECONDS)
                 continue
             self._leave()
-            self._call_back(group, claims)
+            self._tell_granted(group, claims)
             group = self._take()
             if self._closing and not group:
                 break
@@ -182,9 +185,11 @@ class Ledger:
         for fingerprints, answer in group.asked:
             if not answer.done():
                 answer.set_result(self._store.deaths(fingerprints))
-        claims = self._store.apply(group.wanted, [each for each, _done in group.ended])
-        self._notes.forget([each.claim for each, _done in group.ended])
-        return self._look_again(group.wanted, claims)
+        if group.claims is None:
+            group.claims = self._store.apply(group.wanted, [each for each, _done in group.ended])
+            self._tell_ended(group)
+        self._look_again(group, group.claims)
+        return group.claims
 
     def _check_notes(self) -> None:
         try:
@@ -192,20 +197,26 @@ class Ledger:
         except OSError as error:
             raise LedgerTrouble(f"its journal: {error.strerror}") from error
 
-    def _look_again(self, wanted: list[Wanted], claims: list[Claim]) -> list[Claim]:
+    def _look_again(self, group: _Group, claims: list[Claim]) -> None:
         """Grant at once what only a dead process still holds."""
         waiting = [i for i, claim in enumerate(claims) if claim.must_wait]
-        # What was granted above is kept: nothing may fail from here on.
-        with suppress(LedgerTrouble):
-            if waiting and self._store.settle_dead():
-                again = self._store.apply([wanted[i] for i in waiting], [])
-                for i, claim in zip(waiting, again, strict=True):
-                    claims[i] = claim
-        return claims
+        if waiting and not group.looks_again:
+            # It grants nothing: whoever waits asks again.
+            with suppress(LedgerTrouble):
+                group.looks_again = self._store.settle_dead() > 0
+        if waiting and group.looks_again:
+            # Where its answer gets lost, only these same ones can find out what they were granted.
+            again = self._store.apply([group.wanted[i] for i in waiting], [])
+            for i, claim in zip(waiting, again, strict=True):
+                claims[i] = claim
 
-    def _call_back(self, group: _Group, claims: list[Claim]) -> None:
+    def _tell_ended(self, group: _Group) -> None:
+        self._notes.forget([each.claim for each, _done in group.ended])
         for _ended, done in group.ended:
             done()
+        group.ended.clear()
+
+    def _tell_granted(self, group: _Group, claims: list[Claim]) -> None:
         found = iter(claims)
         for count, granted in group.granted:
             granted(list(islice(found, count)))

@@ -71,15 +71,24 @@ def open_ledger(
             return NoLedger(), EmptyHands()
 
 
+def file_of(url: LedgerURL) -> Path:
+    """Return the ledger's file by the one name under which all its processes find one another.
+
+    Their folders lie beside it: to whoever came by a symbolic link, the others would be dead.
+    """
+    # Unlike Path.resolve it leaves a link that leads to itself to whoever opens it.
+    return Path(os.path.realpath(url.path))
+
+
 def owner_for(url: LedgerURL, state_dir: Path, slots: int) -> Owner:
     """Return this process as an owner of claims in a ledger with a place on this host.
 
     Raises as `open_ledger`.
     """
     if url.kind is LedgerKind.SQLITE:
-        path = Path(url.path)
+        path = file_of(url)
         folder, folders = path.parent, folders_of(path)
-        is_default = path == state_dir / DEFAULT_FILE
+        is_default = Path(url.path) == state_dir / DEFAULT_FILE
     else:
         folder, folders, is_default = state_dir, state_dir / REDIS_OWNERS, True
     refuse_foreign_root(folder)
@@ -90,7 +99,7 @@ def owner_for(url: LedgerURL, state_dir: Path, slots: int) -> Owner:
 def _sqlite(
     url: LedgerURL, state_dir: Path, retention: timedelta, slots: int
 ) -> tuple[Ledger, Owner]:
-    path = Path(url.path)
+    path = file_of(url)
     owner = owner_for(url, state_dir, slots)
     with _named(path.parent, "HOPMAIL_LEDGER_URL"), ExitStack() as undo:
         undo.callback(owner.vanish)

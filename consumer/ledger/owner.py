@@ -6,12 +6,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 LOCK: Final = "lock"
 HANDS: Final = "hands"
+BIRTHS: Final = ".births"
+UNBORN: Final = "." + 16 * "[0-9a-f]"
 FINGERPRINT_BYTES: Final = 16
 EMPTY: Final = bytes(FINGERPRINT_BYTES)
 
@@ -29,7 +31,7 @@ class Owner:
         folders.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Whoever looks for the dead must not meet it before it is locked.
         unborn = folders / f".{self.name}"
-        with ExitStack() as undo:
+        with _birth(folders), ExitStack() as undo:
             undo.callback(shutil.rmtree, unborn, ignore_errors=True)
             unborn.mkdir(mode=0o700)
             self._lock = _lock(unborn / LOCK)
@@ -95,6 +97,22 @@ def remove(folder: Path) -> None:
         if path.name != LOCK:
             path.unlink()
     shutil.rmtree(folder)
+
+
+@contextmanager
+def _birth(folders: Path) -> Iterator[None]:
+    """Be born beside others; while nobody is, clear away what was killed at it."""
+    file = os.open(folders / BIRTHS, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for unborn in folders.glob(UNBORN):
+                shutil.rmtree(unborn, ignore_errors=True)
+        # Only whoever clears keeps us waiting.
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(file)
 
 
 def _lock(path: Path, *, create: bool = True) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from consumer.core.ledger_url import LedgerKind, LedgerURL
-from consumer.ledger.opening import NO_EXTRA, LedgerUnusable, owner_for
+from consumer.ledger.opening import NO_EXTRA, LedgerUnusable, file_of, owner_for
 from consumer.ledger.sqlite import SqliteStore
 from consumer.ledger.store import LedgerTrouble
 
@@ -46,8 +46,9 @@ def probe(url: LedgerURL, state_dir: Path) -> Iterator[Finding]:
 
 def _file(url: LedgerURL, state_dir: Path) -> Finding:
     try:
+        path = file_of(url)
         owner = owner_for(url, state_dir, slots=1)
-        store = SqliteStore(Path(url.path), owner.name, durable=url.durable)
+        store = SqliteStore(path, owner.name, durable=url.durable)
         try:
             # Nothing to do, in a transaction that writes.
             store.apply([], [])
@@ -58,9 +59,7 @@ def _file(url: LedgerURL, state_dir: Path) -> Finding:
         return Finding(good=False, text=str(error))
     except (LedgerTrouble, OSError) as error:
         return Finding(good=False, text=f"{error}; {PLACE}")
-    return Finding(
-        good=True, text=f"{url.path} can be written; all workers of this host must share it"
-    )
+    return Finding(good=True, text=f"{path} can be written; all workers of this host must share it")
 
 
 def _state(url: LedgerURL, state_dir: Path) -> Finding:

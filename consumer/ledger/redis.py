@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from consumer.core.ledger import Claim, Ended, Entry, Key, State, Wanted, claim_of
 from consumer.ledger import owner
-from consumer.ledger.redis_entry import NOBODY, Stored, Tickets, ends, granted
+from consumer.ledger.redis_entry import NOBODY, Stored, Tickets, ends, given_back, granted
 from consumer.ledger.redis_server import STAMP, Change, Message, Server
 from consumer.ledger.store import LedgerTrouble
 
@@ -21,7 +21,7 @@ class RedisStore:
     """Entries in Redis; on this host, folders of what its processes had in hands.
 
     Each message's entries change in one step, and what was done before an answer got lost is
-    found done when it is asked for again.
+    found done when it is asked for again, with the same `Wanted`; until then it is ours.
     """
 
     def __init__(self, server: Server, tickets: Tickets, folders: Path) -> None:
@@ -90,7 +90,8 @@ class RedisStore:
                 entries: dict[str, str] = {}
                 for copy in copies:
                     claims[id(copy)] = claim = self._claim(copy, message, living)
-                    taken = granted(claim, self._tickets.of(copy))
+                    ticket = self._tickets.of(copy)
+                    taken = given_back(claim, ticket, message) | granted(claim, ticket)
                     message |= {name: text.encode() for name, text in taken.items()}
                     entries |= taken
                 changes.append((key, stamp, entries))

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consumer.core.ledger import Claim, Ending, Generation, State, Wanted
@@ -80,6 +80,20 @@ def granted(claim: Claim, ticket: str) -> dict[str, str]:
     return {
         name: str(Stored(ticket, state, wanted.generation, wanted.fingerprint))
         for name, state in states.items()
+    }
+
+
+def given_back(claim: Claim, ticket: str, known: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the entries, as text, that an answer which got lost had granted to this ticket.
+
+    They are those its claim does not hold now: another process took some of them meanwhile, and
+    whoever is to wait for that holds none.
+    """
+    found = {name: Stored.parse(text) for name, text in known.items() if name not in claim.held}
+    return {
+        name: str(replace(stored, ticket=NOBODY))
+        for name, stored in found.items()
+        if stored.ticket == ticket
     }
 
 

@@ -151,6 +151,9 @@ class SqliteStore:
                     self._begin_anew(self._db)
         except (OSError, sqlite3.Error) as error:
             self.close()
+            if self._inode and isinstance(error, FileNotFoundError):
+                # No file's number: the next one may well get that of the one that is gone.
+                self._inode = -1
             detail = getattr(error, "strerror", None) or error
             raise LedgerTrouble(f"{self._path}: {detail}") from error
         return self._db

@@ -5,7 +5,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from consumer.core.url import split_url
+from consumer.core.url import HOSTS, is_host, split_url
 
 DEFAULT_LOGIN: Final = "guest"
 """RabbitMQ's own, which it lets in from loopback only."""
@@ -48,6 +48,8 @@ def _check(url: str) -> None:
 def _check_place(split: SplitResult) -> None:
     if not split.hostname:
         raise ValueError(f"the host is missing; {EXPECTED}")
+    if not is_host(split.hostname):
+        raise ValueError(f"the host must be {HOSTS}; {EXPECTED}")
     try:
         port = split.port
     except ValueError:

@@ -50,6 +50,10 @@ def test_none() -> None:
         ("sqlite:///ledger?durable=perhaps", "yes or no"),
         ("sqlite:///ledger?mode=ro", "durable=yes"),
         ("/var/lib/ledger", "scheme must be"),
+        ("sqlite:ledger", "whole path"),
+        ("sqlite:///ledger#1", "whole path"),
+        ("sqlite:///ledger%00.sqlite3", "must hold no %00"),
+        ("redis://a..b", "the host must be a name in ASCII"),
     ],
 )
 def test_a_wrong_one_says_what_is_accepted(text: str, cure: str) -> None:

@@ -39,6 +39,9 @@ def test_a_url_is_read(text: str, expected: dict[str, object]) -> None:
         ("redis://x?prefix=", "the option prefix has no value"),
         ("redis://x?prefix=a%20b", "prefix must be 1 to 64 letters"),
         ("redis://x?cafile=/ca.pem", "cafile needs TLS"),
+        ("redis://a..b:6379/0", "the host must be a name in ASCII"),
+        (f"redis://app:s3cr3t@{'x' * 64}", "the host must be a name in ASCII"),
+        ("rediss://x?cafile=/ca%00", "must hold no %00"),
     ],
 )
 def test_a_wrong_url_is_told_what_is_wrong_without_its_password(text: str, problem: str) -> None:

@@ -157,6 +157,7 @@ def test_a_redis_that_is_not_there_yet_holds_the_mail(
     vhost: VirtualHost, start: Start, redis_beside: RedisServer
 ) -> None:
     redis_beside.kill()
+    vhost.declare_topology()
     with smtp_server({"END_OF_DATA": [say("250 ok")]}) as server:
         one = start("one", server.url)
         wait_until(lambda: one.events("ledger in trouble"), what="the trouble")

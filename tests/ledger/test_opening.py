@@ -2,15 +2,20 @@
 
 import os
 import sys
+import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from consumer.core.ledger import Claim
 from consumer.core.ledger_url import LedgerURL
 from consumer.ledger.opening import LedgerUnusable, open_ledger
 from consumer.ledger.probe import probe
+from consumer.ledger.sqlite import folders_of
 from tests.cli.command import hopmail
+from tests.ledger.stores import wanted
 
 NOBODY = 65534
 
@@ -79,3 +84,57 @@ def test_root_begins_to_keep_no_rate_in_a_folder_of_another_user(
     assert ended.returncode == 78
     assert ended.stderr.startswith(f"✗ {foreign} belongs to user {NOBODY}, and what root makes")
     assert list(foreign.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_ledger_by_two_names_is_one(tmp_path: Path, *, is_there: bool) -> None:
+    real, alias = tmp_path / "state" / "ledger.sqlite3", tmp_path / "alias.sqlite3"
+    real.parent.mkdir()
+    if is_there:
+        real.touch()
+    alias.symlink_to(real)
+    claims: list[Claim] = []
+
+    opened = [
+        open_ledger(LedgerURL.parse(f"sqlite://{path}"), tmp_path, timedelta(days=14), 1)
+        for path in (real, alias)
+    ]
+    for ledger, _hands in opened:
+        came = threading.Event()
+        ledger.start(lambda _is_in_trouble: None)
+
+        def done(found: Sequence[Claim], came: threading.Event = came) -> None:
+            claims.extend(found)
+            came.set()
+
+        ledger.claim([wanted("a")], done)
+        assert came.wait(10)
+    for ledger, hands in opened:
+        ledger.close(10)
+        hands.close()
+
+    first, second = claims
+    assert first.granted == ("a",)
+    assert second.must_wait
+
+
+def test_what_is_probed_is_the_file_itself(tmp_path: Path) -> None:
+    real, alias = tmp_path / "state" / "ledger.sqlite3", tmp_path / "alias.sqlite3"
+    real.parent.mkdir()
+    alias.symlink_to(real)
+
+    (found,) = probe(LedgerURL.parse(f"sqlite://{alias}"), tmp_path)
+
+    assert found.good
+    assert str(real) in found.text
+    assert not folders_of(alias).exists()
+    assert folders_of(real).is_dir()
+
+
+def test_a_name_that_leads_to_itself_is_no_place(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    url = LedgerURL.parse(f"sqlite://{loop}/ledger.sqlite3")
+
+    with pytest.raises(LedgerUnusable, match=r"HOPMAIL_LEDGER_URL: .* cannot be written"):
+        open_ledger(url, tmp_path, timedelta(days=14), 1)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from consumer.ledger.owner import Owner, dead, in_hands, remove
 
 ANOTHER = """
@@ -96,3 +98,75 @@ def test_names_are_not_used_again_and_tell_the_pid(tmp_path: Path) -> None:
     assert (first.folder / "lock").read_text() == f"{os.getpid()}\n"
     for owner in (first, second):
         owner.close()
+
+
+STOPS_UNBORN = """
+import sys
+from pathlib import Path
+from consumer.ledger import owner
+
+def stop(*_arguments):
+    print("unborn", flush=True)
+    sys.stdin.read()
+    return real(*_arguments)
+
+real = getattr(owner, sys.argv[2])
+setattr(owner, sys.argv[2], stop)
+print(owner.Owner(Path(sys.argv[1]), 3).name, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def being_born(folders: Path, step: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that stands before this step of its birth until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS_UNBORN, str(folders), step],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "unborn\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def unborn(folders: Path) -> list[str]:
+    return [path.name for path in folders.glob(".*") if path.is_dir()]
+
+
+@pytest.mark.parametrize("step", ["_lock", "_hands"])
+def test_what_was_killed_unborn_is_cleared_by_the_next_that_is_born(
+    tmp_path: Path, step: str
+) -> None:
+    with being_born(tmp_path, step) as process:
+        process.kill()
+        process.wait(10)
+    assert len(unborn(tmp_path)) == 1
+
+    Owner(tmp_path, 1).close()
+
+    assert unborn(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["_lock", "_hands"])
+def test_what_is_being_born_is_left_alone(tmp_path: Path, step: str) -> None:
+    with being_born(tmp_path, step) as process:
+        Owner(tmp_path, 1).close()
+
+        name, _nothing = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert (tmp_path / name.strip() / "lock").is_file()
+    assert unborn(tmp_path) == []
+
+
+def test_what_somebody_else_keeps_hidden_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".snapshots").mkdir()
+
+    Owner(tmp_path, 1).close()
+
+    assert unborn(tmp_path) == [".snapshots"]

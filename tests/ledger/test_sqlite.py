@@ -261,6 +261,40 @@ def test_after_the_file_was_removed_what_is_in_hands_stays_in_these_hands(
     assert there.claim(wanted("a", "b")).held == ()
 
 
+def test_after_the_file_was_removed_what_had_ended_is_in_nobodys_hands(
+    here: Process, there: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "ANEW_SECONDS", 0.0)
+    here.end(here.claim(wanted("a")), State.OPEN)
+    here.claim(wanted("b"))
+    with path.open("rb"):
+        # While it is open its number is not given to the next file.
+        remove(path)
+        with pytest.raises(LedgerTrouble):
+            here.claim(wanted("c"))
+        here.claim(wanted("c"))
+
+    assert there.claim(wanted("a")).granted == ("a",)
+    assert there.claim(wanted("b")).must_wait
+
+
+def test_a_new_file_with_the_number_of_the_old_one_is_a_new_one(
+    here: Process, there: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "ANEW_SECONDS", 0.0)
+    here.claim(wanted("a"))
+    freed = path.rename(path.with_name("freed"))
+    remove(path)
+    with pytest.raises(LedgerTrouble, match="No such file"):
+        here.claim(wanted("b"))
+    freed.write_bytes(b"")
+    freed.rename(path)
+
+    here.claim(wanted("b"))
+
+    assert there.claim(wanted("a")).must_wait
+
+
 def test_a_first_ledger_is_nobodys_successor(here: Process, path: Path) -> None:
     assert not path.exists()
 

@@ -183,6 +183,8 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "amqp://user:correct-horse@broker:0",
         "amqp://user:correct-horse@broker:99999/x",
         "amqp://user:correct-horse@:5672",
+        "amqp://user:correct-horse@a..b",
+        "amqp://user:correct-horse%00@broker",
         "amqp://user:correct-horse@broker/a/b",
         "amqp://user:correct-horse/x@broker",
         "amqp://user:correct-horse#x@broker",

@@ -185,6 +185,19 @@ def test_a_mail_lost_in_the_middle_of_its_content_goes_to_the_next(pair: Pair) -
     assert (pair.first.dotted, len(pair.second.mails)) == ([], 1)
 
 
+def test_a_mail_whose_time_is_over_goes_to_no_other_relay(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactor = pair.serve({"DATA": hang_up()})
+    assert send(transactor)[ANN] == QUEUED
+    monkeypatch.setattr(failover_module, "LONGEST_BEFORE_DOT_SECONDS", 0.0)
+
+    answer = send(transactor)
+
+    assert [stage_of(outcome) for outcome in answer.values()] == [Stage.DATA] * 2
+    assert (len(told(pair.first)), len(pair.second.mails)) == (2, 1)
+
+
 @pytest.mark.parametrize("event", [hang_up(), reset(), silence(), say("999 what")], ids=str)
 def test_after_the_dot_no_other_relay_is_asked(pair: Pair, event: Event) -> None:
     transactor = pair.serve({"END_OF_DATA": event})

@@ -151,8 +151,13 @@ def test_the_last_words_of_a_relay_that_cuts_the_content_count(event: Event) -> 
     assert server.dotted == []
 
 
-def test_a_relay_that_cuts_the_content_without_a_word_has_surely_not_taken_it() -> None:
-    with smtp_server({"CONTENT": hang_up()}) as server:
+@pytest.mark.parametrize(
+    "event", [hang_up(), hang_up("250 2.0.0 queued"), reset("354 go on")], ids=str
+)
+def test_a_relay_that_cuts_the_content_and_refuses_nothing_has_surely_not_taken_it(
+    event: Event,
+) -> None:
+    with smtp_server({"CONTENT": event}) as server:
         answer = transact(server.url, content=HUGE)
 
     outcome = answer[ANN]

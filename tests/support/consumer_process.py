@@ -73,8 +73,13 @@ class ConsumerProcess:
         return self._process.pid
 
     def wait_ready(self) -> None:
-        """Wait until it takes deliveries."""
-        wait_until(lambda: self.events("consuming") or not self.is_alive, READY_SECONDS, "start")
+        """Wait until it takes deliveries, or has said why it does not."""
+
+        def is_ready() -> bool:
+            told = self.events("consuming") or self.events("ledger in trouble")
+            return bool(told) or not self.is_alive
+
+        wait_until(is_ready, READY_SECONDS, "start")
         assert self.is_alive, "\n".join(self.raw)
 
     @property

@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 SOON_SECONDS = 10.0
 
 
-def email(to: str = "a@example.org", **fields: object) -> bytes:
+def email(to: str | list[str] = "a@example.org", **fields: object) -> bytes:
     known = {
         "email_to": to,
         "email_from": "app@example.org",
