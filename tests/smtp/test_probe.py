@@ -110,8 +110,8 @@ def test_nobody_at_the_port() -> None:
     assert names(report) == ["connect"]
 
 
-@pytest.mark.parametrize("host", ["relay.invalid", "x" * 70])
-def test_a_host_that_does_not_exist(host: str) -> None:
+def test_a_host_that_does_not_exist() -> None:
+    host = "relay.invalid"
     report = probe(f"smtp://{host}?tls=none")
 
     assert_failed(report, "connect", Stage.CONNECT, host, f"check the host name {host}")

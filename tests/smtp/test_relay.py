@@ -325,15 +325,6 @@ def test_an_unknown_host_is_the_relays_trouble() -> None:
     assert "relay.invalid:587: the relay's name cannot be resolved" in outcome.detail
 
 
-def test_a_host_name_that_is_none_is_the_relays_trouble() -> None:
-    relay = Relay(RelayURL.parse(f"smtp://{'x' * 70}?tls=none")).transactor()
-
-    outcome = dict(relay.transact(ENVELOPE, CONTENT, yes))[ANN]
-
-    assert isinstance(outcome, Unreachable)
-    assert outcome.stage is Stage.CONNECT
-
-
 def test_a_recipient_deferred_every_time_does_not_hold_up_the_other() -> None:
     with smtp_server({"RCPT": by_recipient({ANN: say("450 4.2.1 busy")})}) as server:
         relay = transactor(server)
