@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from consumer.core.topology import DEAD_QUEUE
 from tests.faults.scene import Scene
 from tests.faults.sink import AtDot, Pair, message_id_of
 from tests.support.certificates import Authority, authority
@@ -241,6 +242,8 @@ def test_poison_is_a_dead_letter_and_its_neighbours_are_sent(scene: Scene) -> No
     scene.publish(200, "after")
     with scene.consumers(2, DIES_OF_POISON) as crew:
         scene.fault()
+        # A stop amid this would be one more end of a process.
+        wait_until(lambda: scene.vhost.queue_depth(DEAD_QUEUE) == 1, 200, "the dead letter")
         count = scene.finish()
 
     count.holds()
