@@ -15,6 +15,7 @@ from typing import Final
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
+from consumer.core.crash import place_of
 from consumer.core.exit_code import ExitCode
 from consumer.core.mail import Mail
 from consumer.desk import Desk
@@ -24,7 +25,6 @@ from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.session_thread import SessionThread
 from consumer.smtp.relays import Relays
-from consumer.worker import place_of
 from publisher_lib.confirms import ConfirmedPublisher
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from typing import Final
 
 from consumer.core.answer import Answer, answer_for_all
 from consumer.core.compose import compose
+from consumer.core.crash import place_of
 from consumer.core.decide import RetryPolicy, decide
 from consumer.core.decode import decode, read
 from consumer.core.delivery import Delivery
@@ -232,15 +233,6 @@ def _transact(composed: Composed, transact: Transact) -> Answer | None:
     except Exception as error:  # noqa: BLE001 - a bug in there may have sent it: nobody knows
         outcome = InDoubt(f"our own code raised: {place_of(error)}")
         return answer_for_all(composed.envelope.recipients, outcome)
-
-
-def place_of(error: BaseException | None) -> str:
-    """Name the exception and its place, never its text: that may hold a body."""
-    trace = error.__traceback__ if error is not None else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
-    return f"{type(error).__name__} in {place}"
 
 
 def _by_outcome(answer: Answer) -> dict[Outcome, tuple[str, ...]]:

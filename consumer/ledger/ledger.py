@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from typing import Final
 
 from consumer.core.ledger import Claim, Ended, Ending, Wanted
+from consumer.ledger.group import Granted, Group
 from consumer.ledger.store import LedgerTrouble, Notes, Store
 
 log = logging.getLogger(__name__)
@@ -25,27 +25,6 @@ CROWD: Final = 4
 LINGER_SECONDS: Final = 0.002
 """While much comes, for more of it: each group wakes threads, which costs more than its work."""
 
-Granted = Callable[[Sequence[Claim]], None]
-"""Gets what was granted of what was wanted, one by one."""
-
-
-@dataclass(slots=True)
-class _Group:
-    """What is committed together. What failed is tried again, but for what is kept of it."""
-
-    wanted: list[Wanted] = field(default_factory=list)
-    granted: list[tuple[int, Granted]] = field(default_factory=list)
-    """How many of `wanted`, in their order, each callback has asked for."""
-    ended: list[tuple[Ended, Callable[[], None]]] = field(default_factory=list)
-    asked: list[tuple[Sequence[bytes], Future[dict[bytes, int]]]] = field(default_factory=list)
-    claims: list[Claim] | None = None
-    """What was granted of `wanted`, once that is kept."""
-    looks_again: bool = False
-    """Whether those of `claims` that wait are asked for once more."""
-
-    def __bool__(self) -> bool:
-        return bool(self.wanted or self.ended or self.asked)
-
 
 class Ledger:
     """Grants and ends claims. What the store cannot take waits until it can.
@@ -58,7 +37,7 @@ class Ledger:
         self._store = store
         self._notes = notes
         self._retention = retention
-        self._next = _Group()
+        self._next = Group()
         self._came = threading.Condition()
         self._failure = ""
         self._trouble = ""
@@ -143,7 +122,7 @@ class Ledger:
             self._came.notify()
 
     def _run(self) -> None:
-        group = _Group()
+        group = Group()
         while True:
             try:
                 self._keep_house()
@@ -161,7 +140,7 @@ class Ledger:
                 break
         self._give_up(group)
 
-    def _take(self) -> _Group:
+    def _take(self) -> Group:
         with self._came:
             self._came.wait_for(
                 lambda: self._next or self._closing or self._failure, HOUSEKEEPING_SECONDS
@@ -169,11 +148,11 @@ class Ledger:
         if self._is_crowded:
             time.sleep(LINGER_SECONDS)
         with self._came:
-            group, self._next = self._next, _Group()
+            group, self._next = self._next, Group()
         self._is_crowded = len(group.wanted) + len(group.ended) > CROWD
         return group
 
-    def _commit(self, group: _Group) -> list[Claim]:
+    def _commit(self, group: Group) -> list[Claim]:
         failure, self._failure = self._failure, ""
         if failure:
             self._enter(failure)
@@ -197,7 +176,7 @@ class Ledger:
         except OSError as error:
             raise LedgerTrouble(f"its journal: {error.strerror}") from error
 
-    def _look_again(self, group: _Group, claims: list[Claim]) -> None:
+    def _look_again(self, group: Group, claims: list[Claim]) -> None:
         """Grant at once what only a dead process still holds."""
         waiting = [i for i, claim in enumerate(claims) if claim.must_wait]
         if waiting and not group.looks_again:
@@ -210,13 +189,13 @@ class Ledger:
             for i, claim in zip(waiting, again, strict=True):
                 claims[i] = claim
 
-    def _tell_ended(self, group: _Group) -> None:
+    def _tell_ended(self, group: Group) -> None:
         self._notes.forget([each.claim for each, _done in group.ended])
         for _ended, done in group.ended:
             done()
         group.ended.clear()
 
-    def _tell_granted(self, group: _Group, claims: list[Claim]) -> None:
+    def _tell_granted(self, group: Group, claims: list[Claim]) -> None:
         found = iter(claims)
         for count, granted in group.granted:
             granted(list(islice(found, count)))
@@ -245,7 +224,7 @@ class Ledger:
         log.warning("ledger is back")
         self._on_trouble(False)  # noqa: FBT003 - a callback
 
-    def _give_up(self, group: _Group) -> None:
+    def _give_up(self, group: Group) -> None:
         with self._came:
             self._ended = True
             self._unkept = bool(group or self._next)
