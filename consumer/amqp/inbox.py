@@ -12,14 +12,17 @@ from publisher_lib.routing import Lane
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 """The broker bounds deliveries by number only; beyond this many bytes a lane is held."""
 
+MOST_IN_A_ROW: Final = 7
+"""Transactional mails before a bulk one that waits: bulk is slow then, and goes on."""
+
 OnFull = Callable[[Lane, bool], None]
 
 
 class Inbox:
     """Hands mails to sessions so that bulk never delays transactional mail.
 
-    The first session serves the transactional lane alone, the others take turns between the
-    lanes; a single session takes turns, transactional first. What processes died of comes last in
+    The first session serves the transactional lane alone; the others, or a single one, serve that
+    lane first, and bulk at least each eighth time. What processes died of comes last in
     its lane, the deadliest first: should this one die of it too, its neighbours are sent by then.
     `on_full` is called with a lane and True when too many of its bytes are held, and with False
     when there is room again.
@@ -29,7 +32,8 @@ class Inbox:
         self._reserved = sessions > 1
         self._on_full = on_full
         self._lanes: dict[Lane, deque[Mail]] = {lane: deque() for lane in Lane}
-        self._turn = Lane.TRANSACTIONAL
+        self._in_a_row = 0
+        """Transactional mails taken since the last bulk one, by sessions that serve both."""
         self._bytes = dict.fromkeys(Lane, 0)
         self._full: set[Lane] = set()
         self._closed = False
@@ -124,13 +128,14 @@ class Inbox:
             return None
         lane = Lane.TRANSACTIONAL if transactional_only else self._lane_next()
         if not transactional_only:
-            self._turn = _other(lane)
+            self._in_a_row = 0 if lane is Lane.BULK else self._in_a_row + 1
         mail = self._lanes[lane].popleft()
         self._weigh(lane, -len(mail.delivery.body))
         return mail
 
     def _lane_next(self) -> Lane:
-        return self._turn if self._lanes[self._turn] else _other(self._turn)
+        first = Lane.BULK if self._in_a_row >= MOST_IN_A_ROW else Lane.TRANSACTIONAL
+        return first if self._lanes[first] else _other(first)
 
     def _added(self, *mails: Mail) -> None:
         for mail in mails:

@@ -67,7 +67,7 @@ def test_what_processes_died_of_waits_for_its_lane_to_be_clean_and_the_deadliest
         inbox.put(replace(mail(tag), deaths=deaths))
     inbox.put(replace(mail(6, Lane.BULK), deaths=1))
 
-    assert tags(inbox, 0, 7) == [2, 6, 5, 3, 1, 4]
+    assert tags(inbox, 0, 7) == [2, 5, 3, 1, 4, 6]
 
 
 def test_what_processes_died_of_is_put_back_behind_the_clean() -> None:
@@ -82,13 +82,14 @@ def test_what_processes_died_of_is_put_back_behind_the_clean() -> None:
     assert tags(inbox, 0, 2) == [2, 1]
 
 
-def test_a_single_session_takes_turns_transactional_first() -> None:
+def test_a_single_session_takes_transactional_first_and_bulk_each_eighth_time() -> None:
     inbox = Inbox(sessions=1)
-    for tag in (1, 2):
+    for tag in range(1, 4):
         inbox.put(mail(tag, Lane.BULK))
-        inbox.put(mail(10 + tag, Lane.TRANSACTIONAL))
+    for tag in range(11, 27):
+        inbox.put(mail(tag, Lane.TRANSACTIONAL))
 
-    assert tags(inbox, 0, 4) == [11, 1, 12, 2]
+    assert tags(inbox, 0, 19) == [*range(11, 18), 1, *range(18, 25), 2, 25, 26, 3]
 
 
 def test_the_first_of_several_sessions_never_takes_bulk() -> None:
@@ -187,15 +188,14 @@ def test_a_mail_is_taken_ahead_in_its_order() -> None:
     assert [found and found.delivery.tag for found in ahead] == [1, 2, 3, None]
 
 
-def test_taken_ahead_or_not_the_lanes_take_turns() -> None:
+def test_taken_ahead_or_not_bulk_has_its_turn() -> None:
     inbox = Inbox(sessions=1)
-    for tag in (1, 2):
+    for tag in range(1, 10):
         inbox.put(mail(tag), mail(10 + tag, Lane.BULK))
 
-    taken = [inbox.take(0, NOW_SECONDS), inbox.take_ahead(0, NOW_SECONDS)]
-    taken += [inbox.take(0, NOW_SECONDS), inbox.take_ahead(0, NOW_SECONDS)]
+    taken = [inbox.take(0, NOW_SECONDS), *(inbox.take_ahead(0, NOW_SECONDS) for _ in range(8))]
 
-    assert [found and found.delivery.tag for found in taken] == [1, 11, 2, 12]
+    assert [found and found.delivery.tag for found in taken] == [*range(1, 8), 11, 8]
 
 
 @pytest.mark.parametrize(
