@@ -30,10 +30,16 @@ class Stage:
     scene: Scene
     members: Members
     ledger_url: str
+    hosts: Path
 
     def consumers(self) -> AbstractContextManager[Crew]:
-        """Keep two consumers running that know every node."""
-        return self.scene.consumers(2, amqp_url=self.members.urls, ledger_url=self.ledger_url)
+        """Keep two consumers running that know every node, as on two hosts: with no common disk."""
+        return self.scene.consumers(
+            2,
+            amqp_url=self.members.urls,
+            ledger_url=self.ledger_url,
+            state_dir=f"{self.hosts}/host-{{worker}}",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +71,7 @@ def stage(
     first.declare_topology()
     scene = Scene(case, last, sink, tmp_path)
     try:
-        yield Stage(scene, members, ledger_url)
+        yield Stage(scene, members, ledger_url, tmp_path)
     finally:
         scene.attempts.close()
     last.delete()

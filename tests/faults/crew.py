@@ -16,6 +16,8 @@ PROGRAM: Final = ("-m", "consumer")
 class Crew:
     """So many processes, and a thread that replaces the dead; `program` is what each runs.
 
+    In a setting's text `{worker}` is the process's number: each may have a host of its own.
+
     `restarts` counts the replaced, `codes` has their exit codes.
     """
 
@@ -109,7 +111,11 @@ class Crew:
             return [*self._former, *self._members]
 
     def _start_one(self, worker: int) -> ConsumerProcess:
-        return ConsumerProcess(*self._arguments, worker=worker, **self._settings)
+        own = {
+            name: value.format(worker=worker) if isinstance(value, str) else value
+            for name, value in self._settings.items()
+        }
+        return ConsumerProcess(*self._arguments, worker=worker, **own)
 
     def _is_consuming(self, worker: int) -> bool:
         return bool(self._member(worker).events("consuming"))
