@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 FIRST_SESSION_SLOT: Final = READING_SLOT + 1
 
+LARGEST_PREPARED_BYTES: Final = 256 * 1024
+"""Of a larger one a round trip is no part worth telling, and two at once fill the memory."""
+
 
 class Desk:
     """Handles mails: the worker finds out and decides, here it is acted upon. Thread-safe.
@@ -68,7 +71,8 @@ class Desk:
 
     def prepare(self, session: int, mail: Mail) -> Mail:
         """Make ready what the relay is to get of the mail that this session handles next."""
-        if mail.must_be_alone or not self._consumer.is_current(mail.delivery):
+        is_large = len(mail.delivery.body) > LARGEST_PREPARED_BYTES
+        if mail.must_be_alone or is_large or not self._consumer.is_current(mail.delivery):
             return mail
         self._hands.take(FIRST_SESSION_SLOT + session, mail.fingerprint)
         mail = self._worker.prepare(mail)
