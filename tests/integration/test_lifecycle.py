@@ -1,6 +1,7 @@
 """How the process starts and ends, and what it survives between."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -281,6 +282,21 @@ def test_large_bulk_mails_fill_their_own_lane_only(vhost: VirtualHost) -> None:
 
         assert time.monotonic() - started < 10
         assert vhost.queue_depth(bulk) > 20
+
+
+def test_while_others_wait_a_mail_costs_one_round_trip(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    names = [f"m-{number}" for number in range(60)]
+    for name in names:
+        vhost.publish_raw(email(), message_id=name)
+    with smtp_server() as server, consuming(vhost.url, server.url, smtp_sessions=1):
+        wait_until(lambda: len(server.mails) == len(names), 30, "every mail")
+        reads = server.reads
+
+    found = [re.search(rb"Message-ID: <([^@]+)@", mail.content) for mail in server.mails]
+    assert [each and each[1].decode() for each in found] == names
+    assert server.sessions == 1
+    assert reads < 1.5 * len(names), "two of each would be envelope and content"
 
 
 @pytest.mark.parametrize("sessions", [1, 3])

@@ -28,7 +28,8 @@ class Record:
     """How connections behave, and what they saw; may be read from another thread.
 
     `mails` are those answered with 2yz, `dotted` all whose final dot arrived, `commands` the
-    command lines with AUTH's argument left out, `plaintext` all octets that came unencrypted.
+    command lines with AUTH's argument left out, `plaintext` all octets that came unencrypted,
+    `reads` how often some came.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Record:
         self.commands: list[str] = []
         self.logins: list[tuple[str, str]] = []
         self.plaintext = b""
-        self.sessions = 0
+        self.sessions = self.reads = 0
         self.transports: set[asyncio.BaseTransport] = set()
         self.starttls = starttls
         self.users = users
@@ -131,6 +132,7 @@ class Conversation(SMTP):
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
+        self._scripted.reads += 1
         if not self._wire().get_extra_info("sslcontext"):
             self._scripted.plaintext += data
         super().data_received(data)
