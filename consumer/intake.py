@@ -62,7 +62,7 @@ class Intake:
         self._came: SimpleQueue[Delivery] = SimpleQueue()
         self._waiting: list[Mail] = []
         self._look_again_seconds = 0.0
-        self._closing = False
+        self._closing = threading.Event()
         self._is_crowded = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -99,7 +99,7 @@ class Intake:
 
     def close(self) -> None:
         """Read no more: the broker gives it to somebody else."""
-        self._closing = True
+        self._closing.set()
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the thread to end, once the ledger has closed."""
@@ -108,7 +108,7 @@ class Intake:
     def _run(self) -> None:
         # Cancelled: the ledger has closed, and so does the process.
         with suppress(CancelledError):
-            while not self._closing:
+            while not self._closing.is_set():
                 self._read(self._next_group())
                 self._look_again()
 
@@ -117,7 +117,7 @@ class Intake:
         with suppress(Empty):
             group.append(self._came.get(timeout=LOOK_AGAIN_SECONDS))
             if self._is_crowded:
-                time.sleep(LINGER_SECONDS)
+                self._closing.wait(LINGER_SECONDS)
             while len(group) < LARGEST_GROUP:
                 group.append(self._came.get_nowait())
         self._is_crowded = len(group) > CROWD

@@ -17,7 +17,7 @@ from typing import Any, Final
 from consumer.core.ledger import Claim, Ending, Generation, Key, State
 
 SEGMENTS: Final = ("a.journal", "b.journal")
-SEGMENT_BYTES: Final = 1024 * 1024
+SEGMENT_BYTES: Final = 256 * 1024
 CLOSED: Final = -1
 ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 

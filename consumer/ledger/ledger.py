@@ -41,7 +41,7 @@ class Ledger:
         self._came = threading.Condition()
         self._failure = ""
         self._trouble = ""
-        self._closing = False
+        self._closing = threading.Event()
         self._ended = False
         self._is_crowded = False
         self._unkept = False
@@ -111,7 +111,7 @@ class Ledger:
     def close(self, timeout_seconds: float) -> bool:
         """Commit what was handed in, then end; False: not all of it, or not in time."""
         with self._came:
-            self._closing = True
+            self._closing.set()
             self._came.notify()
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive() and not self._unkept
@@ -129,24 +129,24 @@ class Ledger:
                 claims = self._commit(group)
             except LedgerTrouble as trouble:
                 self._enter(str(trouble))
-                if self._closing:
+                if self._closing.is_set():
                     break
                 time.sleep(AGAIN_SECONDS)
                 continue
             self._leave()
             self._tell_granted(group, claims)
             group = self._take()
-            if self._closing and not group:
+            if self._closing.is_set() and not group:
                 break
         self._give_up(group)
 
     def _take(self) -> Group:
         with self._came:
             self._came.wait_for(
-                lambda: self._next or self._closing or self._failure, HOUSEKEEPING_SECONDS
+                lambda: self._next or self._closing.is_set() or self._failure, HOUSEKEEPING_SECONDS
             )
         if self._is_crowded:
-            time.sleep(LINGER_SECONDS)
+            self._closing.wait(LINGER_SECONDS)
         with self._came:
             group, self._next = self._next, Group()
         self._is_crowded = len(group.wanted) + len(group.ended) > CROWD
