@@ -44,7 +44,7 @@ def test_consumers_stopped_twenty_times_double_nothing(scene: Scene) -> None:
 @pytest.mark.fault_smoke
 @pytest.mark.faults(13, "consumers stopped in order, in short")
 def test_consumers_stopped_four_times_double_nothing(scene: Scene) -> None:
-    play_stops(scene, stops=4, mails=1_000)
+    play_stops(scene, stops=4, mails=2_000)
 
 
 @pytest.mark.faults(14, "consumer frozen for more than three heartbeats")

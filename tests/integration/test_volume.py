@@ -56,11 +56,11 @@ def wait_for_mails(sink: SmtpSink, count: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_ten_terminations_amid_five_thousand_messages_lose_and_double_nothing(
+def test_ten_terminations_amid_twelve_thousand_messages_lose_and_double_nothing(
     vhost: VirtualHost, tmp_path: Path
 ) -> None:
     vhost.declare_topology()
-    published = publish(vhost, 5_000)
+    published = publish(vhost, 12_000)
 
     with smtp_sink(tmp_path / "sink") as sink:
         for restart in range(10):
@@ -73,7 +73,7 @@ def test_ten_terminations_amid_five_thousand_messages_lose_and_double_nothing(
                 process.kill()
         assert vhost.queue_depth(TRANSACTIONAL) > 0, "the terminations came too late to matter"
         with consuming(vhost.url, sink.url):
-            wait_until(lambda: sink.count() >= len(published), 60, "the rest")
+            wait_until(lambda: sink.count() >= len(published), 120, "the rest")
             wait_until(lambda: vhost.queue_depth(TRANSACTIONAL) == 0, 20, "an empty queue")
         taken = sink.message_ids()
 
