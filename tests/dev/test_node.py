@@ -49,7 +49,7 @@ def test_a_signal_ends_node_and_command(
     )
     try:
         if moment == "while the node starts":
-            wait_until(lambda: len(descendants(process.pid)) > 1, 30, "mapper and node")
+            wait_until(lambda: folders_of(descendants(process.pid)), 30, "mapper and node")
         else:
             wait_until(reached.exists, 60, "the command")
         started = descendants(process.pid)
