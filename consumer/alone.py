@@ -17,14 +17,16 @@ class Alone:
     def beside_others(self) -> Iterator[None]:
         """Work once nobody works alone, or wants to."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
+            if self._alone:
+                self._changed.wait_for(lambda: not self._alone)
             self._working += 1
         try:
             yield
         finally:
             with self._changed:
                 self._working -= 1
-                self._changed.notify_all()
+                if self._alone:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -69,7 +69,7 @@ class Daemon:
         settler: Settler,
         relays: Relays,
         sessions: int,
-        heartbeat: Callable[[], None],
+        keep_house: Callable[[], None],
         is_abandoned: Callable[[], bool],
     ) -> None:
         self._inbox = inbox
@@ -81,7 +81,7 @@ class Daemon:
         self._publisher = publisher
         self._settler = settler
         self._relays = relays
-        self._heartbeat = heartbeat
+        self._keep_house = keep_house
         self._is_abandoned = is_abandoned
         self._stop = threading.Event()
         self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -121,15 +121,15 @@ class Daemon:
             session.start()
         self._returns.start()
         while not self._stop.is_set():
-            self._keep_house()
+            self._look_after()
             with suppress(queue.Empty):
                 self._stops.get(timeout=HOUSEKEEPING_SECONDS)
                 self._stop.set()
         self._shut_down(grace_seconds)
         return self._exit_code
 
-    def _keep_house(self) -> None:
-        self._heartbeat()
+    def _look_after(self) -> None:
+        self._keep_house()
         if self._is_abandoned():
             self._stops.put("supervisor is gone")
         if self._consumer.mismatch is not None:

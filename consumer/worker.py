@@ -224,6 +224,8 @@ def _serve(
 def _composed(mail: Mail, email: Email, recipients: tuple[str, ...]) -> Composed:
     message_id = mail.delivery.properties.message_id or ""
     composed = compose(email, message_id, mail.trail.first_published)
+    if composed.envelope.recipients == recipients:
+        return composed
     return replace(composed, envelope=replace(composed.envelope, recipients=recipients))
 
 

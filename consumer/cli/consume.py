@@ -1,5 +1,6 @@
 """`hopmail consume`: one consumer process."""
 
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
+from consumer.ops.one_cpu import OneCPU
 from consumer.settings import Settings
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 SUPERVISOR: Final = "SUPERVISE_PID"
 """Set for the processes of `hopmail run`: the parent of each."""
 
+COLLECT_AFTER: Final = 10_000
+"""Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -45,15 +50,24 @@ def consume() -> None:
     """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format, settings.worker)
+    # Threads run where the one that starts them does.
+    one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
     metrics = Metrics(folder, settings.worker) if folder else None
-    daemon = _daemon(settings, metrics, _abandoned())
+    daemon = _daemon(settings, metrics, one_cpu, _abandoned())
     if metrics:
         metrics.start()
+    _spare_the_collector()
     code = daemon.run(settings.grace.total_seconds())
     if metrics:
         metrics.remove()
     raise typer.Exit(code)
+
+
+def _spare_the_collector() -> None:
+    """Look for cycles less often: a mail leaves none, and is some hundred objects meanwhile."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _abandoned() -> Callable[[], bool]:
@@ -66,8 +80,16 @@ def _abandoned() -> Callable[[], bool]:
 
 
 def _daemon(
-    settings: Settings, metrics: Metrics | None, is_abandoned: Callable[[], bool]
+    settings: Settings,
+    metrics: Metrics | None,
+    one_cpu: OneCPU,
+    is_abandoned: Callable[[], bool],
 ) -> Daemon:
+    def keep_house() -> None:
+        one_cpu.keep()
+        if metrics is not None:
+            metrics.heartbeat()
+
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
@@ -112,7 +134,7 @@ def _daemon(
         settler=settler,
         relays=relays,
         sessions=settings.smtp_sessions,
-        heartbeat=metrics.heartbeat if metrics else _nothing,
+        keep_house=keep_house,
         is_abandoned=is_abandoned,
     )
 
@@ -156,7 +178,3 @@ def _recorder(metrics: Metrics | None) -> Callable[[Handled], None]:
             metrics.record(handled)
 
     return record
-
-
-def _nothing() -> None:
-    """Stand for the heartbeat where nobody listens."""

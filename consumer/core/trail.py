@@ -99,7 +99,7 @@ def forged(properties: Properties, trusted_logins: AbstractSet[str]) -> Undecoda
     An app that sets such headers is mistaken. But a copy of ours has them too, once the consumer
     has another login, and read as a new message it would go to all its recipients again.
     """
-    name = next((name for name in OURS if name in properties.headers), None)
+    name = next(filter(properties.headers.__contains__, OURS), None)
     if name is None or properties.user_id in trusted_logins:
         return None
     signer = f"the login {properties.user_id!r}" if properties.user_id else "no login (user_id)"

@@ -23,6 +23,8 @@ from consumer.core.outcome import (
 )
 from consumer.core.record import record
 
+UNDECODABLE: Final = "undecodable"
+
 DISPOSITIONS: Final = ("ack", "pause", "retry", "dead_letter")
 """From the least to the most that is amiss."""
 
@@ -33,7 +35,7 @@ OUTCOMES: Final = (
     "in_doubt",
     "not_due",
     "expired",
-    "undecodable",
+    UNDECODABLE,
     "crashed",
     "duplicate",
     "conflict",
@@ -42,7 +44,7 @@ OUTCOMES: Final = (
 )
 
 PLAIN: Final[dict[type[Outcome], str]] = {
-    Undecodable: "undecodable",
+    Undecodable: UNDECODABLE,
     NotDue: "not_due",
     Expired: "expired",
     Conflict: "conflict",
@@ -77,7 +79,7 @@ def facts(handled: Handled) -> tuple[Fact, ...]:
 
 def worst(found: tuple[Fact, ...]) -> Fact:
     """Return the fact that a delivery counts under, where its recipients fared differently."""
-    return max(found, key=lambda fact: fact.severity)
+    return found[0] if len(found) == 1 else max(found, key=lambda fact: fact.severity)
 
 
 def _fact(verdict: Verdict) -> Fact:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from consumer.core.disposition import Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import Undecodable
-from consumer.ops.facts import Fact, facts, worst
+from consumer.ops.facts import UNDECODABLE, Fact, facts, worst
 from consumer.ops.mask import mask, mask_addresses, mask_quotations
 from publisher_lib.message import Email
 from publisher_lib.message_id import MESSAGE_ID
@@ -56,15 +56,15 @@ def _level(fact: Fact) -> int:
 
 
 def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
-    delivery = handled.delivery
+    delivery, fact = handled.delivery, worst(found)
     recipients = [name for verdict in handled.verdicts for name in verdict.recipients]
     told: dict[str, Any] = {
         "message_id": _matching(MESSAGE_ID, handled.message_id),
         "lane": str(delivery.lane),
         "attempt": handled.attempt,
         "app_id": _app_id(delivery.properties.app_id or ""),
-        **_told(worst(found), recipients),
-        "fields": _fields_at_fault(handled.verdicts),
+        **_told(fact, recipients),
+        "fields": _fields_at_fault(handled.verdicts) if fact.outcome == UNDECODABLE else None,
         "recipients": len(recipients),
         "to": [mask(name) for name in recipients[:SHOWN_RECIPIENTS]],
         "latency_seconds": _milliseconds(handled.latency_seconds),

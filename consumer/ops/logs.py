@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Literal
 
@@ -20,8 +21,11 @@ LOUD: Final = ("pika",)
 
 DEEPEST_TRACE: Final = 30
 
-OF_EVERY_RECORD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
-"""The last two are other handlers' notes."""
+OF_EVERY_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
+"""Attributes that come first; what was given as `extra` comes after them."""
+
+OTHERS_NOTES: Final = frozenset({"message", "asctime"})
+"""Attributes that other handlers leave on a record."""
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +79,8 @@ class _Lines(logging.Formatter):
             "logger": record.name,
             "worker": self._worker,
         }
-        fields |= {
-            name: value for name, value in record.__dict__.items() if name not in OF_EVERY_RECORD
-        }
+        given = islice(record.__dict__.items(), OF_EVERY_RECORD, None)
+        fields.update(item for item in given if item[0] not in OTHERS_NOTES)
         if isinstance(detail := fields.get("detail"), str):
             fields["detail"] = mask_addresses(detail)
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:

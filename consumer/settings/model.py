@@ -44,9 +44,8 @@ MAX_WORKER: Final = 999
 MAX_PREFETCH: Final = 2000
 """What RabbitMQ 4 caps a quorum queue's prefetch at (https://www.rabbitmq.com/docs/quorum-queues)."""
 
-LEAST_PREFETCH: Final = 32
-PREFETCH_PER_SESSION: Final = 4
-"""A session needs its next mail before the broker has seen the last ack."""
+PREFETCH_PER_SESSION: Final = 32
+"""What comes together is claimed, noted and acked together: the more, the less each mail costs."""
 
 
 def _setting(name: str, meaning: str, default: str | Callable[..., str] | None = None) -> Any:
@@ -58,7 +57,7 @@ def _setting(name: str, meaning: str, default: str | Callable[..., str] | None =
 
 
 def _prefetch(found: dict[str, Any]) -> str:
-    return str(max(LEAST_PREFETCH, PREFETCH_PER_SESSION * found["smtp_sessions"]))
+    return str(min(MAX_PREFETCH, PREFETCH_PER_SESSION * found["smtp_sessions"]))
 
 
 def _ledger_file(found: dict[str, Any]) -> str:
@@ -136,11 +135,13 @@ class Settings(BaseSettings):
     prefetch: Annotated[int, reads(whole_number(1, MAX_PREFETCH))] = _setting(
         "PREFETCH",
         "Messages held per lane and process, 1 to 2000;"
-        f" by default {PREFETCH_PER_SESSION} per session, at least {LEAST_PREFETCH}",
+        f" by default {PREFETCH_PER_SESSION} per session",
         _prefetch,
     )
     processes: Annotated[int, reads(whole_number(1, MAX_PROCESSES))] = _setting(
-        "PROCESSES", "Consumer processes that `hopmail run` keeps running, 1 to 64", "2"
+        "PROCESSES",
+        "Consumer processes that `hopmail run` keeps running, 1 to 64; each keeps to one CPU",
+        "2",
     )
     worker: Annotated[int, reads(whole_number(0, MAX_WORKER))] = _setting(
         "WORKER", "This process's number on its host; `hopmail run` sets it", "0"

@@ -1,6 +1,7 @@
 """From a reply's bytes to a `Reply` that is safe to log and to store."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from consumer.core.outcome import Reply
@@ -20,6 +21,8 @@ BASE64: Final = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}|[A-Za-z0-9+/]+={1,2}")
 """Padded, or as long as the least that holds user and password; most words are shorter."""
 
 
+# Most words of a relay are the same for each mail: those to MAIL, RCPT and DATA.
+@lru_cache(maxsize=64)
 def reply_of(code: int, text: bytes) -> Reply:
     """Return the reply; `text` has the lines after their codes, joined by LF.
 

@@ -1,0 +1,103 @@
+"""A process keeps to one CPU, and leaves it to others only where it gains by that."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from consumer.ops.one_cpu import Look, roomier
+from tests.support.broker import VirtualHost
+from tests.support.consumer_process import consuming, wait_until
+from tests.support.smtp_sink import free_port
+
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("own_seconds", "busy_ticks", "expected"),
+    [
+        pytest.param(0.9, {0: 95, 1: 10}, None, id="nobody else is here"),
+        pytest.param(0.5, {0: 100, 1: 10}, 1, id="others take half of it"),
+        pytest.param(0.5, {0: 100, 1: 10, 2: 5}, 2, id="the roomiest"),
+        pytest.param(0.5, {0: 100, 1: 30}, None, id="little to gain"),
+        pytest.param(0.5, {0: 100, 1: 100}, None, id="all are full"),
+        pytest.param(0.0, {0: 100, 1: 0}, 1, id="idle, but in a crowd"),
+        pytest.param(0.5, {0: 100, 3: 0}, None, id="one that is not allowed"),
+        pytest.param(0.5, {1: 0}, None, id="ours is not counted"),
+        pytest.param(0.5, {}, None, id="none is"),
+    ],
+)
+def test_a_cpu_is_left_for_one_with_more_room(
+    own_seconds: float, busy_ticks: dict[int, int], expected: int | None
+) -> None:
+    before = Look(5.0, 1.0, dict.fromkeys(busy_ticks, 1000), dict.fromkeys(busy_ticks, 2000))
+    after = Look(
+        6.0,
+        1.0 + own_seconds,
+        {cpu: 1000 + ticks for cpu, ticks in busy_ticks.items()},
+        dict.fromkeys(busy_ticks, 2100),
+    )
+
+    assert roomier(0, {0, 1, 2}, before, after) == expected
+
+
+def test_all_threads_run_on_one_cpu_and_processes_on_different_ones(vhost: VirtualHost) -> None:
+    smtp_url = f"smtp://127.0.0.1:{free_port()}?tls=none"
+    with (
+        consuming(vhost.url, smtp_url, worker=0) as first,
+        consuming(vhost.url, smtp_url, worker=1) as second,
+    ):
+        for process in (first, second):
+            wait_until(lambda pid=process.pid: len(cpus_of(pid)) > 5, what="the threads")  # type: ignore[misc]
+        used = [set().union(*cpus_of(process.pid)) for process in (first, second)]
+
+    assert [len(cpus) for cpus in used] == [1, 1]
+    assert len(used[0] | used[1]) == min(2, len(CPUS))
+
+
+def test_it_moves_away_from_who_takes_its_cpu(vhost: VirtualHost) -> None:
+    with consuming(vhost.url, f"smtp://127.0.0.1:{free_port()}?tls=none") as process:
+        wait_until(lambda: len(cpus_of(process.pid)) > 5, what="the threads")
+        ((first,),) = set(map(frozenset, cpus_of(process.pid)))
+        with busy_on(first):
+            if len(CPUS) > 1:
+                wait_until(
+                    lambda: first not in set().union(*cpus_of(process.pid)), 60, what="a move"
+                )
+
+        assert len(set().union(*cpus_of(process.pid))) == 1
+
+
+def test_who_sets_the_affinity_from_outside_has_the_last_word(vhost: VirtualHost) -> None:
+    with consuming(vhost.url, f"smtp://127.0.0.1:{free_port()}?tls=none") as process:
+        wait_until(lambda: len(cpus_of(process.pid)) > 5, what="the threads")
+        ((first,),) = set(map(frozenset, cpus_of(process.pid)))
+        subprocess.run(
+            ["taskset", "-a", "-c", "-p", ",".join(map(str, CPUS)), str(process.pid)],
+            check=True,
+            capture_output=True,
+        )
+        with busy_on(first), pytest.raises(AssertionError):
+            wait_until(lambda: cpus_of(process.pid) != [set(CPUS)] * len(cpus_of(process.pid)), 8)
+
+
+def cpus_of(pid: int) -> list[set[int]]:
+    """Return where each thread of a process may run."""
+    return [
+        os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()
+    ]
+
+
+@contextmanager
+def busy_on(cpu: int) -> Iterator[None]:
+    """Have another process take all that it gets of a CPU."""
+    code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
