@@ -49,7 +49,7 @@ METRICS: Final = "metrics"
 
 LOGIN: Final = "webapp"
 RETENTION: Final = timedelta(days=14)
-GROUP: Final = 32
+GROUP: Final = 128
 """As many as a process holds by default, and so commits together at most."""
 
 LEDGER_SECONDS: Final = 30.0
