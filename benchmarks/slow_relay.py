@@ -20,7 +20,7 @@ from dev.terminal import step
 
 ROUNDS: Final = 3
 LATE_MS: Final = (20, 100)
-MAILS: Final[Mapping[int, int]] = {20: 480, 100: 160}
+MAILS: Final[Mapping[int, int]] = {20: 480, 100: 320}
 QUICK_MAILS: Final = 40
 DRAIN_SECONDS: Final = 60.0
 SECOND_MS: Final = 1000

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from consumer.core.ledger_url import LedgerURL
 from consumer.core.mail import Mail
 from consumer.core.outcome import Accepted, Reply
 from consumer.core.relay_url import RelayURL
+from consumer.ledger.ledger import Ledger
+from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import open_ledger
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
@@ -49,7 +52,7 @@ METRICS: Final = "metrics"
 
 LOGIN: Final = "webapp"
 RETENTION: Final = timedelta(days=14)
-GROUP: Final = 128
+GROUP: Final = 64
 """As many as a process holds by default, and so commits together at most."""
 
 LEDGER_SECONDS: Final = 30.0
@@ -196,20 +199,12 @@ def _composed(mail: Mail) -> Composed:
     return compose(mail.email, message_id, mail.trail.first_published)
 
 
-def _claims(ledger: Any, group: Sequence[tuple[Mail, Handled]]) -> list[Claim]:
-    """Ask for the group's recipients and wait until all are granted."""
-    granted: list[Claim] = []
-    are_all = threading.Event()
-
-    def grant(claim: Claim) -> None:
-        granted.append(claim)
-        if len(granted) == len(group):
-            are_all.set()
-
-    for mail, _handled in group:
-        ledger.claim(mail.wanted, grant)
-    are_all.wait(LEDGER_SECONDS)
-    return granted
+def _claims(ledger: Ledger | NoLedger, group: Sequence[tuple[Mail, Handled]]) -> list[Claim]:
+    """Ask for the group's recipients, together as they would come, and wait for the answer."""
+    granted: Future[list[Claim]] = Future()
+    wanted = [mail.wanted for mail, _handled in group if mail.wanted is not None]
+    ledger.claim(wanted, lambda claims: granted.set_result(list(claims)))
+    return granted.result(LEDGER_SECONDS)
 
 
 def _per_item(work: Callable[[Any], object], items: Iterable[Any]) -> float:

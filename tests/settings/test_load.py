@@ -33,7 +33,7 @@ def test_two_settings_are_enough() -> None:
     assert [relay.host for relay in settings.relays] == ["relay.example.org"]
     assert settings.retry_delays[0] == timedelta(seconds=30)
     assert settings.max_age == timedelta(days=5)
-    assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 128, 2)
+    assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 64, 2)
     assert settings.worker == 0
     assert settings.grace == timedelta(seconds=30)
     assert settings.metrics_dir is None
@@ -59,7 +59,7 @@ def test_an_empty_value_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("required")
-@pytest.mark.parametrize(("sessions", "prefetch"), [("1", 32), ("50", 1600), ("100", 2000)])
+@pytest.mark.parametrize(("sessions", "prefetch"), [("1", 16), ("50", 800), ("100", 1600)])
 def test_the_prefetch_follows_the_sessions(
     monkeypatch: pytest.MonkeyPatch, sessions: str, prefetch: int
 ) -> None:
