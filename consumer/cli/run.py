@@ -45,18 +45,11 @@ def _environment(settings: Settings) -> dict[str, str]:
     path = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     return {
         **os.environ,
-        **_log_format(settings),
         "PYTHONPATH": os.pathsep.join(path),
         "SUPERVISE_PYTHON": sys.executable,
         "SUPERVISE_PROCESSES": str(settings.processes),
         "SUPERVISE_STOP_SECONDS": f"{stop_seconds:.0f}",
     }
-
-
-def _log_format(settings: Settings) -> dict[str, str]:
-    # The workers write into pipes; only here can be seen whether a person looks on.
-    human = settings.log_format == "auto" and sys.stdout.isatty()
-    return {"HOPMAIL_LOG_FORMAT": "human"} if human else {}
 
 
 def _configuration() -> Path:

@@ -100,7 +100,7 @@ def test_no_process_of_the_tree_listens_on_the_network(
         vhost.publish_raw(BODY)
         wait_until(lambda: sink.count() == 1, 15, "a mail")
 
-        assert len(run.tree()) == 4
+        assert len(run.tree()) == 3
         assert {port for pid in run.tree() for port in listening_ports(pid)} == set()
 
 
