@@ -14,7 +14,7 @@ from benchmarks.sink import program
 from tests.support.broker import Broker
 
 PACKAGES: Final = (
-    *("pika", "pydantic", "structlog", "prometheus_client"),
+    *("pika", "pydantic", "prometheus_client"),
     *("celery", "kombu", "amqp", "dramatiq"),
 )
 GIBIBYTE: Final = 2**30
