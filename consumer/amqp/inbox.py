@@ -12,7 +12,7 @@ from publisher_lib.routing import Lane
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 """The broker bounds deliveries by number only; beyond this many bytes a lane is held."""
 
-MOST_IN_A_ROW: Final = 7
+MOST_IN_A_ROW: Final = 31
 """Transactional mails before a bulk one that waits: bulk is slow then, and goes on."""
 
 OnFull = Callable[[Lane, bool], None]
@@ -22,7 +22,7 @@ class Inbox:
     """Hands mails to sessions so that bulk never delays transactional mail.
 
     The first session serves the transactional lane alone; the others, or a single one, serve that
-    lane first, and bulk at least each eighth time. What processes died of comes last in
+    lane first, and bulk at least each 32nd time. What processes died of comes last in
     its lane, the deadliest first: should this one die of it too, its neighbours are sent by then.
     `on_full` is called with a lane and True when too many of its bytes are held, and with False
     when there is room again.

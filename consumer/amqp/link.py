@@ -20,6 +20,9 @@ from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
+BULK_DIVISOR: Final = 4
+"""Of what a process works on at once bulk is the smaller part: it would slow what is urgent."""
+
 RESUBSCRIBE_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 2.0
 
@@ -106,9 +109,6 @@ class Link:
         self._channel = channel
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(self._cancelled_by_broker)
-        channel.basic_qos(prefetch_count=self._prefetch, callback=self._ready)
-
-    def _ready(self, _frame: Any) -> None:
         self.is_open = self.was_open = True
         self._subscribe()
 
@@ -123,6 +123,8 @@ class Link:
             self._subscriptions += 1
             tag = f"hopmail.{lane}.{self._subscriptions}"
             self._tags[tag] = lane
+            # For the consumers that come after it (https://www.rabbitmq.com/docs/consumer-prefetch).
+            self._channel.basic_qos(prefetch_count=self._prefetch_of(lane))
             self._channel.basic_consume(
                 lane_queue(lane), partial(self._received, lane), consumer_tag=tag
             )
@@ -133,6 +135,9 @@ class Link:
         if self._tags and not self._has_told:
             self._has_told = True
             log.info("consuming", extra={"prefetch": self._prefetch})
+
+    def _prefetch_of(self, lane: Lane) -> int:
+        return max(1, self._prefetch // BULK_DIVISOR) if lane is Lane.BULK else self._prefetch
 
     def _received(self, lane: Lane, _channel: Any, method: Any, found: Any, body: bytes) -> None:
         delivery = Delivery(

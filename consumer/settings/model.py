@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     )
     prefetch: Annotated[int, reads(whole_number(1, MAX_PREFETCH))] = _setting(
         "PREFETCH",
-        "Messages held per lane and process, 1 to 2000;"
+        "Transactional messages held per process, 1 to 2000, and a quarter of it of bulk;"
         f" by default {PREFETCH_PER_SESSION} per session",
         _prefetch,
     )

@@ -51,6 +51,19 @@ def lose_connection(vhost: VirtualHost, running: Consuming) -> None:
     wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a new connection")
 
 
+@pytest.mark.parametrize(("prefetch", "of_bulk"), [(10, 2), (1, 1)])
+def test_of_bulk_a_quarter_is_held(vhost: VirtualHost, prefetch: int, of_bulk: int) -> None:
+    with consuming(vhost, prefetch=prefetch) as running:
+        for lane in Lane:
+            for _ in range(12):
+                vhost.publish_raw(b"{}", lane=lane)
+        taken = [running.take().lane for _ in range(prefetch + of_bulk)]
+
+        assert taken.count(Lane.BULK) == of_bulk
+        vhost.wait_for_depth(QUEUE, 12 - prefetch)
+        vhost.wait_for_depth(lane_queue(Lane.BULK), 12 - of_bulk)
+
+
 def test_what_is_acked_is_gone_and_the_rest_is_requeued_at_the_end(vhost: VirtualHost) -> None:
     with consuming(vhost) as running:
         for body in (b"1", b"2", b"3"):
