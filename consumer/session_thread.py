@@ -13,7 +13,7 @@ from consumer.desk import Desk
 from consumer.smtp.failover import Failover
 from consumer.smtp.relays import Relays
 
-TAKE_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 5.0
 
 LONGEST_WAIT_SECONDS: Final = 300.0
 """Of a mail taken ahead, before it was: it may have to wait for a dot's reply as long again."""
@@ -22,8 +22,9 @@ LONGEST_WAIT_SECONDS: Final = 300.0
 class SessionThread:
     """Has each mail handled in SMTP session `number`, until `stop`.
 
-    While one mail's content is sent the next is taken and made ready, so that the relay may be told
-    of it in the same write. `release` lets go of a mail that is ours no longer.
+    A mail is taken once a relay has a turn for it: who waits for one has none that others must wait
+    behind. While its content is sent the next is taken and made ready, so that the relay may be
+    told of it in the same write. `release` lets go of a mail that is ours no longer.
     """
 
     def __init__(
@@ -60,31 +61,38 @@ class SessionThread:
         transactor = self._relays.transactor(self._stop)
         # A mail in hand must not wait here: nobody else would look after it.
         while self._next is not None or self._relays.wait_until_closed(self._stop):
-            mail = self._take()
+            if self._next is None and not self._inbox.wait(self._number, WAIT_SECONDS):
+                transactor.close_if_idle()
+                continue
             if self._stop.is_set():
                 break
-            if mail is None:
-                transactor.close_if_idle()
-            elif not self._is_served(mail, transactor):
+            if not self._has_served(transactor):
                 transactor.let_go()
         transactor.close()
 
-    def _take(self) -> Mail | None:
-        mail, self._next = self._next, None
-        return mail or self._inbox.take(self._number, TAKE_SECONDS)
-
-    def _is_served(self, mail: Mail, transactor: Failover) -> bool:
-        """Have a mail handled; False: it is not for us, or not now."""
-        if not self._relays.is_open and not self._is_current(mail.delivery):
-            self._release(mail)
-            return False
+    def _has_served(self, transactor: Failover) -> bool:
+        """Have the next mail handled; False: there is none for us, or not now."""
         if not self._relays.is_open:
             with transactor.turn() as has_turn:
-                if has_turn:
+                mail = self._take() if has_turn else None
+                if mail is not None:
                     self._desk.handle(self._number, mail, transactor, self._ahead)
                     return True
-        self._inbox.put_back(mail)
+        self._put_back()
         return False
+
+    def _take(self) -> Mail | None:
+        mail, self._next = self._next, None
+        mail = mail or self._inbox.take(self._number)
+        if mail is None or self._is_current(mail.delivery):
+            return mail
+        self._release(mail)
+        return None
+
+    def _put_back(self) -> None:
+        mail, self._next = self._next, None
+        if mail is not None:
+            self._inbox.put_back(mail)
 
     def _ahead(self) -> Composed | None:
         """Return what the relay is to get of the mail after this one, if one waits already."""

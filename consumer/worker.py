@@ -63,11 +63,11 @@ class Worker:
         now = self.now()
         trail = read_trail(delivery.properties, self.trusted_logins, now)
         mail = Mail(delivery, trail, fingerprint, deaths)
-        if deaths >= POISON_AFTER_DEATHS:
-            return replace(mail, foregone=Poisonous(deaths))
         if (untrusted := forged(delivery.properties, self.trusted_logins)) is not None:
             claimed = claimed_trail(delivery.properties, now)
             return replace(mail, trail=claimed, is_trusted=False, foregone=untrusted)
+        if deaths >= POISON_AFTER_DEATHS:
+            return replace(mail, foregone=Poisonous(deaths))
         try:
             email = read(delivery.properties, delivery.body)
         except Exception as error:  # noqa: BLE001 - the one place: a bug must not cost a message

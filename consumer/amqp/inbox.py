@@ -63,15 +63,20 @@ class Inbox:
             insort(self._lanes[mail.delivery.lane], mail, key=_place)
             self._added(mail)
 
-    def take(self, session: int, timeout_seconds: float) -> Mail | None:
-        """Return the next mail for a session (from 0); None when there was none in time."""
+    def wait(self, session: int, timeout_seconds: float) -> bool:
+        """Wait until there is a mail for a session (from 0), or none will come; False: in vain."""
         kept = self._reserved and session == 0
         came = self._transactional_came if kept else self._any_came
         with self._lock:
             self._idle[kept] += 1
-            came.wait_for(lambda: self._closed or self._offers(kept), timeout_seconds)
+            found = came.wait_for(lambda: self._closed or self._offers(kept), timeout_seconds)
             self._idle[kept] -= 1
-            return self._pop(kept)
+            return found
+
+    def take(self, session: int) -> Mail | None:
+        """Return the next mail for a session, if there is one."""
+        with self._lock:
+            return self._pop(self._reserved and session == 0)
 
     def take_ahead(self, session: int, since_seconds: float) -> Mail | None:
         """Return a mail for a session that is not free yet, if it waits and no session is free.

@@ -95,7 +95,9 @@ def _daemon(
 
     ledger, hands = _ledger(settings, is_abandoned)
     relays = relays_or_exit(settings)
-    inbox = Inbox(settings.smtp_sessions, hold_when_full)
+    # More would wait for one another, the one for urgent mail too.
+    sessions = min(settings.smtp_sessions, relays.sessions or settings.smtp_sessions)
+    inbox = Inbox(sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
     settler = Settler(consumer, publisher, settings.login)
@@ -133,7 +135,7 @@ def _daemon(
         publisher=publisher,
         settler=settler,
         relays=relays,
-        sessions=settings.smtp_sessions,
+        sessions=sessions,
         keep_house=keep_house,
         is_abandoned=is_abandoned,
     )

@@ -72,7 +72,8 @@ class Failover:
         passing = Passing(envelope, len(self._members))
 
         def ask(turn: Turn) -> Unreachable | None:
-            return _ask(turn, passing, content, before_dot, ahead)
+            is_first = turn.member is next(self._healthy(), turn.member)
+            return _ask(turn, passing, content, before_dot, ahead if is_first else None)
 
         untried = list(self._members)
         turn, self._turn = self._turn or self._wait_for_turn(untried), None
@@ -135,6 +136,9 @@ class Failover:
                 self._kept = turn
             else:
                 turn.end(used=used)
+
+    def _healthy(self) -> Iterator[Member]:
+        return (member for member in self._members if not member.breaker.is_open)
 
     def _kept_turn(self) -> Turn | None:
         turn, self._kept = self._kept, None

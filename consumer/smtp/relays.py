@@ -38,6 +38,12 @@ class Relays:
         return not self._closed.is_set()
 
     @property
+    def sessions(self) -> int | None:
+        """How many sessions they take at most from this process; None: any number."""
+        limits = [member.relay.url.sessions for member in self.members]
+        return None if None in limits else sum(filter(None, limits))
+
+    @property
     def breakers(self) -> Mapping[str, Callable[[], bool]]:
         """Whether a relay is taken to be in trouble, by its host and port."""
         return {member.name: partial(_is_open, member) for member in self.members}

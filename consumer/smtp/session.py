@@ -23,7 +23,7 @@ from consumer.smtp.outcome_of import (
     outcome_of_failure,
 )
 from consumer.smtp.reply import reply_of
-from consumer.smtp.telling import OutOfStep, Telling
+from consumer.smtp.telling import NotHeard, OutOfStep, Telling
 
 LAST_WORDS_SECONDS: Final = 2.0
 PROMPT_SECONDS: Final = 1.0
@@ -86,12 +86,12 @@ class Session(Telling):
         """
         commands = envelope_commands(envelope, content, self.extensions)
         if isinstance(commands, Refused):
-            return answer_for_all(envelope.recipients, commands)
+            return self._unasked(envelope, commands)
         try:
             wire = wire_form(content)
         except BareLineEnding:
             refused = Refused(Stage.DATA, Reply(554, "5.6.0", "a bare CR or LF: not sent"))
-            return answer_for_all(envelope.recipients, refused)
+            return self._unasked(envelope, refused)
         told, self._told = self._told, None
         if told not in {None, commands}:
             self.close()
@@ -107,6 +107,10 @@ class Session(Telling):
             if self._was_stale(error, outcomes):
                 raise StaleSession from error
             outcomes.give_rest(outcome_of_failure(self.stage, error))
+        except NotHeard:
+            self.has_failed_ahead = True
+            self.close()
+            raise StaleSession from None
         except BaseException:
             self.close()
             raise
@@ -125,6 +129,12 @@ class Session(Telling):
             self.send(b"QUIT\r\n")
             self.getreply()
         self.close()
+
+    def _unasked(self, envelope: Envelope, refused: Refused) -> Answer:
+        """Answer for a relay that is not asked; it must not await what it was told ahead."""
+        if self.is_told:
+            self.close()
+        return answer_for_all(envelope.recipients, refused)
 
     def _converse(
         self,

@@ -4,7 +4,7 @@ import smtplib
 from typing import Final
 
 from consumer.core.answer import Outcomes
-from consumer.core.outcome import Stage, TransactionOutcome
+from consumer.core.outcome import Refused, Stage, TransactionOutcome
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.commands import DATA, EnvelopeCommands, Extensions
 from consumer.smtp.content import END_OF_DATA
@@ -13,6 +13,15 @@ from consumer.smtp.outcome_of import LOWEST_REFUSAL, SERVICE_CLOSING, is_out_of_
 from consumer.smtp.reply import reply_of
 
 RSET_DONE: Final = 250
+
+
+UNHEARD: Final = frozenset({500, 502, 503})
+"""What a relay says to MAIL that read only the end of what came with a dot: a piece of a command,
+or one whose turn it is not."""
+
+
+class NotHeard(Exception):
+    """The relay did not take what it was told ahead for the envelope that it was."""
 
 
 class OutOfStep(Exception):
@@ -29,7 +38,8 @@ class Telling(Conversation):
     def tell(self, commands: EnvelopeCommands, outcomes: Outcomes, *, is_told: bool) -> bool:
         """Tell the envelope, unless it `is_told`, and hear the replies; False: to no avail.
 
-        Then the session can take the next mail, or is closed. Raises OSError, or OutOfStep.
+        Then the session can take the next mail, or is closed. Raises OSError, OutOfStep, or of one
+        that `is_told` NotHeard.
         """
         if is_told or self.extensions.pipelining:
             awaits_content = self._tell_in_one_write(commands, outcomes, is_told=is_told)
@@ -51,6 +61,8 @@ class Telling(Conversation):
         if not is_told:
             self.send(commands.group)
         if refused := self._read(Stage.MAIL):
+            if is_told and isinstance(refused, Refused) and refused.reply.code in UNHEARD:
+                raise NotHeard
             outcomes.give_rest(refused)
         for index in range(len(commands.rcpts)):
             if refused := self._read(Stage.RCPT):

@@ -32,8 +32,13 @@ def mail(
     )
 
 
+def take(inbox: Inbox, session: int, seconds: float) -> Mail | None:
+    inbox.wait(session, seconds)
+    return inbox.take(session)
+
+
 def tags(inbox: Inbox, session: int, count: int) -> list[int]:
-    taken = [inbox.take(session, NOW_SECONDS) for _ in range(count)]
+    taken = [take(inbox, session, NOW_SECONDS) for _ in range(count)]
     return [found.delivery.tag for found in taken if found is not None]
 
 
@@ -49,7 +54,7 @@ def test_what_is_put_back_keeps_its_place() -> None:
     inbox = Inbox(sessions=1)
     for tag in (1, 2, 3):
         inbox.put(mail(tag))
-    first, second = inbox.take(0, NOW_SECONDS), inbox.take(0, NOW_SECONDS)
+    first, second = take(inbox, 0, NOW_SECONDS), take(inbox, 0, NOW_SECONDS)
     assert first is not None
     assert second is not None
 
@@ -73,7 +78,7 @@ def test_what_processes_died_of_waits_for_its_lane_to_be_clean_and_the_deadliest
 def test_what_processes_died_of_is_put_back_behind_the_clean() -> None:
     inbox = Inbox(sessions=1)
     inbox.put(replace(mail(1), deaths=1))
-    deadly = inbox.take(0, NOW_SECONDS)
+    deadly = take(inbox, 0, NOW_SECONDS)
     assert deadly is not None
     inbox.put(mail(2))
 
@@ -97,14 +102,14 @@ def test_the_first_of_several_sessions_never_takes_bulk() -> None:
     inbox = Inbox(sessions=2)
     inbox.put(mail(1, Lane.BULK))
 
-    assert inbox.take(0, NOW_SECONDS) is None
+    assert take(inbox, 0, NOW_SECONDS) is None
     assert tags(inbox, 1, 1) == [1]
 
 
 def test_a_waiting_session_gets_what_comes() -> None:
     inbox = Inbox(sessions=2)
     found: list[Mail | None] = []
-    waiting = threading.Thread(target=lambda: found.append(inbox.take(0, SOON_SECONDS)))
+    waiting = threading.Thread(target=lambda: found.append(take(inbox, 0, SOON_SECONDS)))
     waiting.start()
 
     inbox.put(mail(1, Lane.BULK))
@@ -118,7 +123,7 @@ def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
     inbox = Inbox(sessions=2)
     found: list[Mail | None] = []
     waiting = [
-        threading.Thread(target=lambda s=session: found.append(inbox.take(s, 60)))
+        threading.Thread(target=lambda s=session: found.append(take(inbox, s, 60)))
         for session in (0, 1)
     ]
     for thread in waiting:
@@ -132,7 +137,7 @@ def test_closing_wakes_every_waiting_session_and_hands_out_no_more() -> None:
 
     assert found == [None, None]
     assert time.monotonic() - started < SOON_SECONDS
-    assert inbox.take(0, NOW_SECONDS) is None
+    assert take(inbox, 0, NOW_SECONDS) is None
 
 
 def test_too_many_bytes_hold_consuming_until_half_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,10 +149,10 @@ def test_too_many_bytes_hold_consuming_until_half_is_gone(monkeypatch: pytest.Mo
         inbox.put(mail(tag, body=b"x" * 40))
     assert told == [(Lane.TRANSACTIONAL, True)], "each lane has a bound of its own"
 
-    inbox.take(0, NOW_SECONDS)
+    take(inbox, 0, NOW_SECONDS)
     assert told == [(Lane.TRANSACTIONAL, True)], "80 bytes are still more than half"
-    inbox.take(0, NOW_SECONDS)
-    inbox.take(0, NOW_SECONDS)
+    take(inbox, 0, NOW_SECONDS)
+    take(inbox, 0, NOW_SECONDS)
 
     assert told == [(Lane.TRANSACTIONAL, True), (Lane.TRANSACTIONAL, False)]
 
@@ -194,7 +199,7 @@ def test_taken_ahead_or_not_bulk_has_its_turn() -> None:
     for tag in range(1, 34):
         inbox.put(mail(tag), mail(100 + tag, Lane.BULK))
 
-    taken = [inbox.take(0, NOW_SECONDS), *(inbox.take_ahead(0, NOW_SECONDS) for _ in range(32))]
+    taken = [take(inbox, 0, NOW_SECONDS), *(inbox.take_ahead(0, NOW_SECONDS) for _ in range(32))]
 
     assert [found and found.delivery.tag for found in taken] == [*range(1, 32), 101, 32]
 
@@ -213,7 +218,7 @@ def test_nothing_is_taken_ahead_from_a_session_that_is_free(
 ) -> None:
     inbox = Inbox(sessions=3)
     found: list[Mail | None] = []
-    free = threading.Thread(target=lambda: found.append(inbox.take(waiting, SOON_SECONDS)))
+    free = threading.Thread(target=lambda: found.append(take(inbox, waiting, SOON_SECONDS)))
     free.start()
     wait_until(lambda: sum(inbox._idle.values()) == 1)
 

@@ -211,6 +211,31 @@ def test_no_more_sessions_are_open_at_once_than_a_relay_allows(vhost: VirtualHos
     assert taken(first, second) == once_each(numbers)
 
 
+@pytest.mark.parametrize("sessions", [1, 2, 100])
+def test_however_few_sessions_a_relay_allows_the_order_and_the_lanes_hold(
+    vhost: VirtualHost, sessions: int
+) -> None:
+    slow = {"END_OF_DATA": late(0.02, "250 2.0.0 queued")}
+    with (
+        smtp_server(slow) as server,
+        consuming(vhost.url, urls(server, sessions=sessions)),
+    ):
+        for number in range(200):
+            vhost.publish_raw(email(number), message_id=f"m-{number}", lane=Lane.BULK)
+        wait_until(lambda: len(server.mails) > 20, what="the first")
+        before = len(server.mails)
+        vhost.publish_raw(email(999), message_id="urgent")
+        wait_until(lambda: len(server.mails) == 201, 60, "all mails")
+        order = [
+            int(name[1:].partition("@")[0]) for mail in server.mails for name in mail.recipients
+        ]
+
+    # What is under way, and told ahead, when it comes.
+    assert order.index(999) - before <= 2 * min(sessions, 4) + 2
+    order.remove(999)
+    assert max(place - number for place, number in enumerate(order)) <= 2 * 4
+
+
 @contextmanager
 def two_processes(vhost: VirtualHost, url: str, folder: Path) -> Any:
     with ExitStack() as stack:

@@ -213,10 +213,18 @@ def test_a_relay_out_of_step_gets_both_one_by_one() -> None:
     assert len(server.mails) == 3
 
 
-def test_a_relay_that_drops_what_came_with_the_dot_is_told_again() -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(silence(), id="all of it"),
+        pytest.param(say("500 5.5.2 what?"), id="up to the middle of a command"),
+        pytest.param(say("503 5.5.1 need MAIL first"), id="up to a later one"),
+    ],
+)
+def test_a_relay_that_drops_what_came_with_the_dot_is_told_again(event: Event) -> None:
     with smtp_server() as server:
         line = warmed_up(Line(server, timeout=1))
-        server.script["MAIL"] = [None, silence()]
+        server.script["MAIL"] = [None, event]
         outcomes = line.send_all([mail(1), mail(2)])
         line.transactor.close()
 

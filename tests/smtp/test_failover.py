@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.core.envelope import Envelope
+from consumer.core.envelope import Composed, Envelope
 from consumer.core.outcome import (
     Accepted,
     InDoubt,
@@ -91,11 +91,17 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def send(
-    transactor: Failover, envelope: Envelope = ENVELOPE, content: bytes = CONTENT
+    transactor: Failover,
+    envelope: Envelope = ENVELOPE,
+    content: bytes = CONTENT,
+    *,
+    ahead: bool = False,
 ) -> dict[str, TransactionOutcome]:
+    """Hand a mail over; with `ahead` the same comes next."""
+    following = Composed(envelope, content) if ahead else None
     with transactor.turn() as has_turn:
         assert has_turn
-        return dict(transactor.transact(envelope, content, yes))
+        return dict(transactor.transact(envelope, content, yes, lambda: following))
 
 
 def stage_of(outcome: TransactionOutcome) -> Stage:
@@ -143,6 +149,35 @@ def test_the_first_is_used_again_at_once_when_it_is_back(pair: Pair) -> None:
     send(transactor)
 
     assert (len(pair.first.mails), len(pair.second.mails)) == (1, 2)
+
+
+def test_the_first_is_used_again_by_a_thread_that_is_never_idle(pair: Pair) -> None:
+    transactor = pair.serve()
+    pair.first.stop()
+    for _ in range(3):
+        send(transactor, ahead=True)
+    pair.first.start()
+    pair.mend(pair.first)
+
+    send(transactor, ahead=True)
+    send(transactor, ahead=True)
+
+    assert (len(pair.first.mails), len(pair.second.mails)) == (1, 4)
+
+
+def test_a_relay_that_was_told_ahead_and_is_in_trouble_now_is_passed_by(pair: Pair) -> None:
+    transactor = pair.serve(sessions=1)
+    for _ in range(3):
+        send(transactor, ahead=True)
+    pair.relays.members[0].breaker.open(Unreachable(Stage.CONNECT, "gone"))
+
+    send(transactor, ahead=True)
+    assert (len(pair.first.mails), len(pair.second.mails)) == (3, 1)
+
+    pair.mend(pair.first)
+    send(transactor)
+    send(transactor)
+    assert (len(pair.first.mails), len(pair.second.mails)) == (5, 1)
 
 
 def test_where_none_can_be_reached_the_last_ones_trouble_is_the_callers(pair: Pair) -> None:
