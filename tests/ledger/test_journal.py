@@ -196,3 +196,18 @@ def test_a_segment_that_grew_is_small_again_once_it_is_empty(
     assert grown > journal_module.SEGMENT_BYTES
     assert (tmp_path / SEGMENTS[0]).stat().st_size == journal_module.SEGMENT_BYTES
     assert read_journal(tmp_path).get(Key("webapp", "m-1"), {}) == {}
+
+
+def test_its_blocks_are_on_the_disk_before_they_are_needed(
+    journal: Journal, tmp_path: Path
+) -> None:
+    def reserved() -> list[bool]:
+        found = [(tmp_path / name).stat() for name in SEGMENTS]
+        return [each.st_blocks * 512 >= each.st_size > 0 for each in found]
+
+    assert reserved() == [True, True]
+    for number in range(20_000):
+        journal.sending(claim("a", message_id=f"m-{number}"), ["a"])
+
+    assert (tmp_path / SEGMENTS[0]).stat().st_size > journal_module.SEGMENT_BYTES
+    assert reserved() == [True, True]

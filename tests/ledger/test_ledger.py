@@ -19,6 +19,7 @@ from consumer.ledger.journal import Journal, read_journal
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.owner import Owner
 from consumer.ledger.sqlite import SqliteStore, folders_of
+from consumer.ledger.store import LedgerTrouble
 from tests.support.consumer_process import wait_until
 
 FIRST = Generation(0, 1)
@@ -126,6 +127,35 @@ def test_what_a_dead_process_held_is_granted_at_once(process: Process, path: Pat
     dying.die()
 
     assert process.claim(wanted()).granted == ("a",)
+
+
+def test_what_was_granted_before_trouble_is_granted_after_it(
+    process: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = Process(path)
+    dying.claim(wanted(1))
+    ended = process.claim(wanted(9))
+    apply, calls = process.store.apply, 0
+
+    def failing_at_the_second(asked: list[Wanted], over: list[object]) -> list[Claim]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise LedgerTrouble("for a moment")
+        return apply(asked, over)  # type: ignore[arg-type]  # passed on as it came
+
+    told: list[Claim] = []
+    kept: list[str] = []
+    dying.die()
+    monkeypatch.setattr(process.store, "apply", failing_at_the_second)
+    with process.ledger._came:
+        process.ledger.claim([wanted(1), wanted(2)], told.extend)
+        process.ledger.end(ended, unsettled(ended), lambda: kept.append("once"))
+    wait_until(lambda: told, what="the claims")
+
+    assert calls >= 3
+    assert [claim.granted for claim in told] == [("a",), ("a",)]
+    assert kept == ["once"]
 
 
 def test_an_end_is_called_back_once_it_is_kept(process: Process, path: Path) -> None:

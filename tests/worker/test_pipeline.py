@@ -285,3 +285,19 @@ def test_a_mail_sent_later_is_no_older_than_its_time() -> None:
     assert [Retry(STEP, 2)] == [verdict.disposition for verdict in deferred.verdicts]
     assert accepted is not None
     assert accepted.latency_seconds == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("deaths", [0, 5])
+def test_a_copy_that_a_former_login_signed_stays_unbelieved_whoever_died_of_it(
+    deaths: int,
+) -> None:
+    headers = dict(trail_headers(Trail(2, NOW - STEP, ("b@example.org",), "shop")))
+    found = opened(WORKER, delivery(user_id="former", headers=headers), deaths)
+
+    handled = WORKER.handle(found, unexpected)
+
+    assert handled is not None
+    (followup,) = handled.followups
+    assert not followup.is_signed
+    assert followup.headers["x-hopmail-pending"] == ["b@example.org"]
+    assert followup.headers["x-hopmail-login"] == "shop"
