@@ -1,6 +1,5 @@
 """A real Postfix of the test's own, which delivers what it takes into a folder of mails."""
 
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.consumer_process import wait_until
-from tests.support.smtp_sink import free_port
+from tests.support.smtp_sink import free_port, greets
 
 NOBODY = 65534
 
@@ -71,7 +70,7 @@ class Postfix:
         self._process = subprocess.Popen(
             ["/usr/lib/postfix/sbin/master", "-c", str(config), "-d"], stderr=subprocess.DEVNULL
         )
-        wait_until(self._answers, 20, "Postfix")
+        wait_until(lambda: greets(self.port), 20, "Postfix")
 
     @property
     def url(self) -> str:
@@ -92,13 +91,6 @@ class Postfix:
         """End it, with all its processes."""
         self._process.terminate()
         self._process.wait(10)
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                return connection.recv(3) == b"220"
-        except OSError:
-            return False
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class SmtpSink:
                 "1000",
             ]
         )
-        wait_until(self._answers, 10, "smtp-sink")
+        wait_until(lambda: greets(self.port), 10, "smtp-sink")
 
     @property
     def url(self) -> str:
@@ -57,12 +57,14 @@ class SmtpSink:
         self._process.terminate()
         self._process.wait(10)
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                return connection.recv(3) == b"220"
-        except OSError:
-            return False
+
+def greets(port: int) -> bool:
+    """Whether an SMTP server on this machine takes connections yet."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as connection:
+            return connection.recv(3) == b"220"
+    except OSError:
+        return False
 
 
 def free_port() -> int:
