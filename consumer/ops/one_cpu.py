@@ -23,7 +23,7 @@ IDLE: Final = slice(3, 5)
 
 SHORTEST_LOOK_SECONDS: Final = 0.5
 LOOKS: Final = 2
-LEAST_GAIN: Final = 0.3
+LEAST_GAIN: Final = 0.15
 """What others use of our CPU beyond what is used of another: less is not worth a move."""
 
 
