@@ -29,6 +29,7 @@ from tests.support.consumer_process import wait_until
 DRAIN_SECONDS: Final = 180.0
 LOGS: Final = LINES.parent / "fault-logs"
 LOOK_SECONDS: Final = 0.1
+MOST_REST_SECONDS: Final = 5
 
 
 class Scene:
@@ -153,11 +154,14 @@ class Scene:
         """Wait until the queues are empty and nothing is unacked, which only a stop can prove.
 
         What was still unacked is ready then; a message that a retry queue is just handing over
-        is nowhere to be seen, but confirmed and not found: it is given one more chance.
+        is nowhere to be seen, but confirmed and not found: it is given one more chance. Each crew
+        is left longer than the one before it: what waits for its neighbours looks as empty.
         """
-        empty_in_a_row = 0
+        empty_in_a_row = rest_seconds = 0
         while True:
             self._wait_empty(deadline)
+            time.sleep(rest_seconds)
+            rest_seconds = min(rest_seconds + 1, MOST_REST_SECONDS)
             codes = self.crew.stop() if self.crew is not None else []
             assert not any(codes), f"exit codes {codes}"
             left = self.left()
