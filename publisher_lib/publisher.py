@@ -10,9 +10,10 @@ from typing import Any, Final, Literal, Self
 from publisher_lib.batch import Batch
 from publisher_lib.broker_url import ACCEPTED
 from publisher_lib.confirms import ConfirmedPublisher
-from publisher_lib.encode import encode
+from publisher_lib.encode import Message, encode
 from publisher_lib.errors import InvalidEmail
 from publisher_lib.message import Attachment, Email
+from publisher_lib.observe import INVALID, Observer, observed
 from publisher_lib.receipt import Receipt
 from publisher_lib.routing import EXCHANGE, Lane
 
@@ -26,6 +27,8 @@ class Publisher:
     `url` is one broker's URL or those of several of one cluster (a list, or separated by commas):
     `amqp://login:password@host:5672/vhost`, or `amqps://` for TLS, the certificate verified.
     `app_id` names your app in logs and dead letters. `timeout` is the default for each call.
+    `metrics` is told what becomes of each email: `publisher_lib.metrics.PublisherMetrics()`, or
+    anything that does what an `Observer` does.
 
     Make one for the whole process, when the module is imported if you like: it connects at the
     first publish, with one thread and one connection, may be used from any thread, and works on
@@ -41,11 +44,13 @@ class Publisher:
         *,
         app_id: str | None = None,
         timeout: timedelta = DEFAULT_TIMEOUT,
+        metrics: Observer | None = None,
     ) -> None:
         if app_id is not None and not _is_short_string(app_id):
             raise ValueError(f"app_id must be a string of 1 to {MAX_SHORT_STRING} bytes")
         self._app_id = app_id
         self._timeout_seconds = _seconds(timeout)
+        self._metrics = metrics
         self._confirmed = ConfirmedPublisher(url, name=app_id or "publisher_lib")
         logins = {broker.login for broker in self._confirmed.brokers}
         if len(logins) > 1:
@@ -182,21 +187,21 @@ class Publisher:
 
         Raises `InvalidEmail` at once.
         """
-        message = encode(
-            email,
-            message_id=message_id,
-            traceparent=traceparent,
-            login=self._login,
-            app_id=self._app_id,
-        )
-        return self._confirmed.deliver(
+        lane = Lane(lane)
+        timeout_seconds = self._timeout_seconds if timeout is None else _seconds(timeout)
+        tell = None if self._metrics is None else observed(self._metrics, lane)
+        message = self._encode(email, lane, message_id, traceparent)
+        future = self._confirmed.deliver(
             EXCHANGE,
-            Lane(lane).value,
+            lane.value,
             message.properties,
             message.body,
-            self._timeout_seconds if timeout is None else _seconds(timeout),
+            timeout_seconds,
             receipt=Receipt(message.message_id),
         )
+        if tell is not None:
+            future.add_done_callback(tell)
+        return future
 
     def close(self, timeout: timedelta = DEFAULT_TIMEOUT) -> int:
         """Wait for open confirms, then disconnect; return how many emails had none in time.
@@ -221,6 +226,26 @@ class Publisher:
         brokers = ",".join(map(str, self._confirmed.brokers))
         state = "connected" if self._confirmed.is_connected else "not connected"
         return f"<Publisher {brokers} {state}>"
+
+    def _encode(
+        self,
+        email: Email | Mapping[str, Any],
+        lane: Lane,
+        message_id: str | None,
+        traceparent: str | None,
+    ) -> Message:
+        try:
+            return encode(
+                email,
+                message_id=message_id,
+                traceparent=traceparent,
+                login=self._login,
+                app_id=self._app_id,
+            )
+        except InvalidEmail:
+            if self._metrics is not None:
+                self._metrics.ended(lane, INVALID, 0.0)
+            raise
 
     def _refuse_on_io_thread(self, method: str) -> None:
         if self._confirmed.is_io_thread:
