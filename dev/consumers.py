@@ -98,7 +98,7 @@ def _foreign(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _as_json(text: bytes) -> dict[str, Any] | None:
-    # Between the consumers' lines stand supervisor's own.
+    # What is wrong before the log begins is told in words.
     try:
         line = json.loads(text)
     except ValueError:

@@ -48,6 +48,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path),
         "SUPERVISE_PYTHON": sys.executable,
         "SUPERVISE_PROCESSES": str(settings.processes),
+        "SUPERVISE_LOG_LEVEL": settings.log_level,
+        "SUPERVISE_LOG_FORMAT": settings.log_format,
         "SUPERVISE_STOP_SECONDS": f"{stop_seconds:.0f}",
     }
 

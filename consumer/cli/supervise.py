@@ -3,6 +3,7 @@
 supervisor itself exits 0 whatever became of its programs. Started by `hopmail run`.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -18,19 +19,33 @@ from supervisor.options import (  # type: ignore[import-untyped]  # as above
 )
 from supervisor.states import ProcessStates  # type: ignore[import-untyped]  # as above
 
+from consumer.cli.supervisor_log import SupervisorLog
 from consumer.cli.watch import GAVE_UP
 from consumer.core.exit_code import ExitCode
+from consumer.ops import logs
 
 PAUSE_SECONDS: Final = 1.0
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class Options(ServerOptions):  # type: ignore[misc]  # as above
-    """supervisor's ways to the system, of which no stop signal gets lost.
+    """supervisor's ways to the system, of which no stop signal gets lost; its log is ours.
 
     A child that is signalled between fork and exec takes it for its parent's and forgets it.
     Blocked, it waits beyond the exec until the program, which then knows what to do, unblocks it.
     """
+
+    def make_logger(self) -> None:
+        """Begin the log, with what came up while the configuration was read.
+
+        Not with `parse_criticals`: all it can hold is that root runs us, which in a container may
+        be meant, and a cure for it that lies in a file of ours.
+        """
+        self.logger = SupervisorLog()
+        for words in self.parse_warnings:
+            self.logger.log(logging.WARNING, words)
+        for words in self.parse_infos:
+            self.logger.log(logging.INFO, words)
 
     def setsignals(self) -> None:
         """Take what came while starting, now that it can be handled."""
@@ -73,6 +88,8 @@ class Process(process.Subprocess):  # type: ignore[misc]  # as above
 def main() -> None:
     """Serve the configuration file that is the one argument, until a signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    level, form = os.environ["SUPERVISE_LOG_LEVEL"], os.environ["SUPERVISE_LOG_FORMAT"]
+    logs.configure(level, form, worker=None)  # type: ignore[arg-type]  # `hopmail run` checked them
     supervisord.ServerOptions, process.Subprocess = Options, Process
     with TemporaryDirectory(prefix="hopmail-") as folder:
         os.environ["SUPERVISE_FOLDER"] = folder

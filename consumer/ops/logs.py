@@ -33,10 +33,11 @@ log = logging.getLogger(__name__)
 def configure(
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     format: Literal["auto", "json", "human"],  # noqa: A002 - the setting's name
-    worker: int,
+    worker: int | None,
 ) -> None:
     """Send every log record of the process to standard output, a line each.
 
+    `worker` is its number, None in a process that is no worker.
     Uncaught exceptions and Python's warnings are logged as well; exceptions by type and place.
     The field `detail` is for the words of others: addresses in it are masked.
     """
@@ -64,10 +65,10 @@ def configure(
 class _Lines(logging.Formatter):
     """Writes a record on one line: what every line has, then what was given as `extra`."""
 
-    def __init__(self, render: Callable[[Fields], str], worker: int) -> None:
+    def __init__(self, render: Callable[[Fields], str], worker: int | None) -> None:
         super().__init__()
         self._render = render
-        self._worker = worker
+        self._whose = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -77,7 +78,7 @@ class _Lines(logging.Formatter):
             "level": record.levelname,
             "event": record.getMessage(),
             "logger": record.name,
-            "worker": self._worker,
+            **self._whose,
         }
         given = islice(record.__dict__.items(), OF_EVERY_RECORD, None)
         fields.update(item for item in given if item[0] not in OTHERS_NOTES)

@@ -35,7 +35,7 @@ class Supervised:
         return self._output.read_text()
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """Return the workers' log lines of one event."""
+        """Return the log lines of one event."""
         lines = [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 

@@ -1,6 +1,8 @@
 """`hopmail run`: processes under supervisor, seen from outside."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -68,8 +70,6 @@ def test_a_killed_worker_is_started_again_under_its_number(
     with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
         wait_consuming(run, 2)
         before = run.workers()
-        # Before, supervisor takes it for a failed start.
-        wait_until(lambda: "worker-1 entered RUNNING" in run.text, 30, "worker-1 to be settled")
 
         os.kill(before["1"], signal.SIGKILL)
         wait_until(lambda: len(run.events("consuming")) == 3, 30, "a third start")
@@ -78,6 +78,61 @@ def test_a_killed_worker_is_started_again_under_its_number(
         assert (after["0"], set(after)) == (before["0"], {"0", "1"})
         assert after["1"] != before["1"]
         assert run.terminate() == 0
+
+
+def killed_once_and_stopped(run: Supervised, sink: SmtpSink, vhost: VirtualHost) -> None:
+    """Have a mail sent, a worker killed and replaced, and all of it stopped."""
+    vhost.declare_topology()
+    vhost.publish_raw(BODY)
+    wait_until(lambda: sink.count() == 1, 30, "a mail")
+    wait_until(lambda: len(run.workers()) == 2, 30, "both workers")
+    killed = run.workers()["1"]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: run.workers().get("1", killed) != killed, 30, "a new worker")
+    assert run.terminate() == 0
+
+
+def test_every_line_is_of_our_log_and_shows_what_became_of_the_processes(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    settings = {"amqp_url": vhost.url, "smtp_url": sink.url, "processes": 2}
+
+    with supervised(tmp_path / "out", **settings) as run:
+        killed_once_and_stopped(run, sink, vhost)
+
+        lines = [json.loads(line) for line in run.text.splitlines()]
+        assert all({"timestamp", "level", "event", "logger"} <= line.keys() for line in lines)
+        assert all(line["timestamp"].endswith("Z") for line in lines)
+        assert [line for line in lines if line["level"] != "INFO"] == run.events("process ended")
+        (ended,) = run.events("process ended")
+        assert (ended["level"], "worker" in ended) == ("WARNING", False)
+        assert ended["detail"] == "exited: worker-1 (terminated by SIGKILL; not expected)"
+        assert len(run.events("process started")) == 2 + 1 + 1, "workers, again, and the listener"
+        assert len(run.events("process stopped")) == 3
+
+
+def test_the_level_is_for_supervisor_s_lines_too(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    settings = {"amqp_url": vhost.url, "smtp_url": sink.url, "processes": 2}
+
+    with supervised(tmp_path / "out", **settings, log_level="ERROR") as run:
+        killed_once_and_stopped(run, sink, vhost)
+
+        assert run.text == ""
+
+
+def test_supervisor_s_lines_are_for_a_person_where_all_are(
+    vhost: VirtualHost, sink: SmtpSink, tmp_path: Path
+) -> None:
+    settings = {"amqp_url": vhost.url, "smtp_url": sink.url, "processes": 2}
+
+    with supervised(tmp_path / "out", **settings, log_level="DEBUG", log_format="human") as run:
+        killed_once_and_stopped(run, sink, vhost)
+
+        ours = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z (DEBUG|INFO|WARNING) +\w+")
+        assert [line for line in run.text.splitlines() if not ours.match(line)] == []
+        assert "WARNING process ended logger=supervisor detail=exited: worker-1" in run.text
 
 
 def test_workers_end_when_their_supervisor_is_killed(
@@ -155,6 +210,8 @@ def supervised_by(configuration: str, place: Path, **variables: str) -> Supervis
         "SUPERVISE_PYTHON": sys.executable,
         "TMPDIR": str(folder),
         "SUPERVISE_PROCESSES": "2",
+        "SUPERVISE_LOG_LEVEL": "ERROR",
+        "SUPERVISE_LOG_FORMAT": "json",
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }
@@ -196,6 +253,8 @@ def test_it_ends_with_1_when_no_worker_can_be_started(tmp_path: Path) -> None:
         found.stop()
 
     assert code == 1
+    given_up = found.events("process given up")
+    assert [line["level"] for line in given_up] == ["ERROR", "ERROR"]
 
 
 DIES = """
