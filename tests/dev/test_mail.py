@@ -1,4 +1,7 @@
 import base64
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from dev import mail
 from dev.relay import mail_catcher
 from publisher_lib import Attachment, Content, Email, Publisher
+from tests.dev.script import ROOT
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
 
@@ -46,3 +50,26 @@ def test_bcc_and_inline_images_show_as_what_they_are(
     assert lines[-1] == (
         "  (text/plain, text/html, image/png logo.png inline, application/pdf terms.pdf attached)"
     )
+
+
+@pytest.mark.parametrize("mails", [1, 1000])
+def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path, mails: int) -> None:
+    """Else make adds a line of its own to what `make mail | head` shows."""
+    new = tmp_path / ".state/run/Maildir/new"
+    new.mkdir(parents=True)
+    for number in range(mails):
+        (new / f"{number}").write_text(f"Subject: {number}\n\n{'It works. ' * 20}\n")
+    (tmp_path / "Makefile").write_text(f"mail:\n\t@{sys.executable} -X utf8 -m dev.mail\n")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as nobody:  # noqa: PTH123 - no path
+        ended = subprocess.run(
+            ["make", "mail"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
