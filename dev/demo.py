@@ -10,7 +10,7 @@ from pika.exceptions import AMQPError
 
 from dev.cases import CASES
 from dev.dead_letters import DeadLetters, looking
-from dev.processes import INTERRUPTED, leave_on_signals
+from dev.processes import INTERRUPTED, TERMINATED, Terminated, leave_on_signals
 from dev.service import DEMO_LADDER, REFUSED, TROUBLE, Service, service
 from dev.story import Story, differences, tell
 from dev.terminal import Colour, paint, step
@@ -35,9 +35,9 @@ def main() -> int:
         return 1
     except (*TROUBLE, PublishError, AMQPError) as error:
         return _failed([str(error) or type(error).__name__])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stopped:
         print(paint("✗ interrupted; nothing keeps running", Colour.RED))
-        return INTERRUPTED
+        return TERMINATED if isinstance(stopped, Terminated) else INTERRUPTED
     print("", *tell(stories), "", *_where_to_look(), "", sep="\n")
     wrong = list(differences(stories))
     if wrong:

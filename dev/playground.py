@@ -1,4 +1,4 @@
-"""`make run`: a Hopmail service to play with, until Ctrl-C."""
+"""`make run`: a Hopmail service to play with, until Ctrl-C or SIGTERM."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from dev.consumers import ConsumersFailed
 from dev.dead_letters import Keeper
 from dev.given_broker import VARIABLE, without_password
 from dev.hang_up import HUNG_UP, Terminal
-from dev.processes import INTERRUPTED, leave_on_signals
+from dev.processes import INTERRUPTED, TERMINATED, Terminated, leave_on_signals
 from dev.relay import LATER, NOBODY
 from dev.service import REFUSED, RUN_LADDER, TROUBLE, Service, service
 from dev.terminal import Colour, duration, paint
@@ -62,9 +62,9 @@ def main() -> int:
         if isinstance(error, ConsumersFailed):
             print(f"  their log: {FOLDER}/consumer.log")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stopped:
         print(paint("✗ interrupted; nothing keeps running", Colour.RED))
-        return INTERRUPTED
+        return TERMINATED if isinstance(stopped, Terminated) else INTERRUPTED
     return 0
 
 
@@ -84,7 +84,7 @@ def _attend(running: Service, terminal: Terminal) -> None:
             if any("dead_letter" in _dispositions(line) for line in lines):
                 print(*_dead_letters(keeper), sep="\n", end="", flush=True)
             time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         print()
     else:
         sys.exit(HUNG_UP)

@@ -18,8 +18,13 @@ LISTENING_PORTS: Final = range(12_000, 32_000)
 """Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could
 take a port between our look and the listener's start."""
 INTERRUPTED: Final = 128 + signal.SIGINT
+TERMINATED: Final = 128 + signal.SIGTERM
 COMMAND_STOP_SECONDS: Final = 60.0
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(SystemExit):
+    """SIGTERM came; uncaught it is a silent exit with 143, as shells have it."""
 
 
 def leave_on_signals() -> None:
@@ -30,7 +35,9 @@ def leave_on_signals() -> None:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    # Once: whoever signals the group, as `timeout` does, has make send it again amid the cleaning.
+    signal.signal(number, lambda *_: None)
+    raise (Terminated if number == signal.SIGTERM else SystemExit)(128 + number)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def test_the_demo_tells_every_fate_and_takes_no_dead_letter(
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(("script", "moment"), [("demo", "starting 2"), ("playground", "Ctrl-C")])
-def test_a_signal_leaves_nothing_running(
+@pytest.mark.parametrize(
+    ("script", "moment"),
+    [("demo", "starting 2"), ("playground", "starting 2"), ("playground", "Ctrl-C")],
+)
+def test_a_signal_leaves_nothing_running_and_is_answered(
     vhost: VirtualHost, tmp_path: Path, number: signal.Signals, script: str, moment: str
 ) -> None:
     process = start(script, tmp_path, vhost.url)
@@ -44,12 +48,19 @@ def test_a_signal_leaves_nothing_running(
         wait_until(lambda: descendants(process.pid), 10, "a child")
         started = descendants(process.pid)
         process.send_signal(number)
-        process.wait(60)
+        code = process.wait(60)
     finally:
         stop(process, 60)
 
     wait_until(lambda: not started & living().keys(), 5, "an end of every process")
-    assert "Traceback" not in output(tmp_path)
+    told = output(tmp_path)
+    assert "Traceback" not in told
+    if moment == "Ctrl-C":
+        assert code == 0
+        assert re.search(r"\n▸ stopping all of it … [\d.]+ s\n$", told)
+    else:
+        assert code == 128 + number
+        assert told.endswith("✗ interrupted; nothing keeps running\n")
 
 
 @pytest.mark.timeout(120)

@@ -94,6 +94,19 @@ def test_a_second_one_beside_it_is_refused(vhost: VirtualHost, tmp_path: Path) -
 
 
 @pytest.mark.timeout(120)
+def test_a_sigterm_that_comes_twice_ends_it_as_one_does(vhost: VirtualHost, tmp_path: Path) -> None:
+    """As from `timeout make run`: to the whole group, and from make once more."""
+    with playing(tmp_path, vhost.url) as process:
+        process.terminate()
+        wait_until(lambda: "stopping all of it" in output(tmp_path), 20, "the first one's effect")
+        process.terminate()
+        code = process.wait(60)
+
+    assert code == 0
+    assert "interrupted" not in output(tmp_path)
+
+
+@pytest.mark.timeout(120)
 def test_a_hang_up_that_only_make_is_told_of_ends_it(vhost: VirtualHost, tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} -m dev.playground\n")
     terminal = subprocess.Popen(
