@@ -58,10 +58,10 @@ test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze 
 	@dev/setup.sh --with broker --with redis --with network
 	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py
 
-bench:  ## measure Hopmail beside its peers (a quarter of an hour); ONLY=drain for a part, QUICK=1 for a trial
+bench:  ## measure Hopmail beside its peers (a quarter of an hour); ONLY=drain a part, QUICK=1 a trial, into .state/benchmarks
 	@dev/setup.sh --with broker --with smtp-sink --with bench
 	@$(python) -m dev.broker exec -- $(python) -X utf8 -m benchmarks \
-	  $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	  $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick)
 
 check:  ## formatting, lint, types, layers; needs no broker
 	@dev/setup.sh

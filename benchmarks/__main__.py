@@ -1,13 +1,13 @@
 """`make bench`: measures every part in turn and writes the page and the chart.
 
-`--only PART` runs one part and shows its table; `--quick` runs with very few mails. Neither of
-these touches the committed page: it goes into the folder .state/benchmarks.
+`--only PART` runs one part; `--quick` runs with very few mails, to see that all of it works.
+Neither of these touches the committed page and chart: they write into .state/benchmarks.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from benchmarks.chart import draw
 from benchmarks.failed import BenchmarkFailed
 from benchmarks.machine import describe
 from benchmarks.place import Place
-from benchmarks.report import page
+from benchmarks.report import Extent, duration, page
 from benchmarks.section import Section
 from benchmarks.sink import smtp_sink
 from dev.consumers import ConsumersFailed
@@ -52,6 +52,9 @@ CHART: Final = "results.png"
 NOTES: Final = COMMITTED / "notes.md"
 """What a person says of the goals that are not met; it goes into the page below them."""
 
+WRONG_USAGE: Final = 2
+"""The exit code that argparse has for it."""
+
 
 def main() -> int:
     """Run what the arguments ask for and return the exit code."""
@@ -70,9 +73,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="run one part")
+    parser.add_argument("--only", metavar="PART", help=f"run one part of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="run with very few mails")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.only not in {None, *PARTS}:
+        known = ", ".join(PARTS)
+        parser.exit(WRONG_USAGE, f"✗ there is no part {arguments.only!r}; the parts are {known}\n")
+    return arguments
 
 
 def _run(only: str | None, *, is_quick: bool) -> None:
@@ -86,15 +93,26 @@ def _run(only: str | None, *, is_quick: bool) -> None:
     with smtp_sink() as sink:
         place = Place(broker, sink, folder.resolve(), is_quick)
         sections = [_measured(name, place) for name in names]
-    minutes = (time.monotonic() - started) / 60
-    is_trial = bool(only) or is_quick
-    written = TRIALS if is_trial else COMMITTED
-    notes = "" if is_trial or not NOTES.exists() else NOTES.read_text()
-    (written / PAGE).write_text(page(sections, machine, minutes, notes, is_trial=is_trial))
-    if not only:
-        with step("drawing the chart"):
-            draw(sections, written / CHART)
-    print(f"✓ {minutes:.1f} minutes; the page is {written / PAGE}")
+    extent = Extent.TRIAL if is_quick else Extent.PART if only else Extent.WHOLE
+    seconds = time.monotonic() - started
+    written = _write(sections, machine, seconds, extent, has_chart=not only)
+    print(f"✓ {duration(seconds)}; written: {', '.join(map(str, written))}")
+
+
+def _write(
+    sections: Sequence[Section], machine: str, seconds: float, extent: Extent, *, has_chart: bool
+) -> list[Path]:
+    """Write the page, and the chart if there is to be one; return where they are."""
+    is_whole = extent is Extent.WHOLE
+    folder = COMMITTED if is_whole else TRIALS
+    notes = NOTES.read_text() if is_whole and NOTES.exists() else ""
+    made = page(sections, machine, seconds, notes, extent, has_chart=has_chart)
+    (folder / PAGE).write_text(made)
+    if not has_chart:
+        return [folder / PAGE]
+    with step("drawing the chart"):
+        draw(sections, folder / CHART)
+    return [folder / PAGE, folder / CHART]
 
 
 def _measured(name: str, place: Place) -> Section:

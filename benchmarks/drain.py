@@ -21,7 +21,7 @@ from benchmarks.contenders.runs import (
 from benchmarks.figures import WARM_UP, rate, ratios, spread
 from benchmarks.place import Place
 from benchmarks.processes import cpu_seconds, family
-from benchmarks.section import Section, per_second, times
+from benchmarks.section import Section, more, per_second, times
 from benchmarks.sink import sink_process
 from dev.terminal import step
 
@@ -43,7 +43,8 @@ processes. A copy is a mail that came more often than it was published.
 """
 
 COUNTING: Final = (
-    "With a sink that counts, `smtp-source` needs {cost} time than with one that does not."
+    "With a sink that counts, `smtp-source` needs {cost} time than with one that does not"
+    " ({least} to {most})."
 )
 
 
@@ -121,10 +122,11 @@ def section(found: Rounds, costs: Sequence[float]) -> Section:
         goals.DRAIN_TUNED: tuned,
         goals.DRAIN_RELAY: rates[SMTP_SOURCE.name],
     }
-    cost = f"{spread(costs).median:+.1%} ({min(costs):+.1%} to {max(costs):+.1%}) more"
+    cost = spread(costs)
+    counting = COUNTING.format(cost=more(cost.median), least=more(cost.low), most=more(cost.high))
     return Section(
         "Drain",
-        f"{HOW}\n{COUNTING.format(cost=cost)}",
+        f"{HOW}\n{counting}",
         list(_rows(found, rates)),
         reached={goal: ratios(ours, theirs) for goal, theirs in against.items()},
         bars={name: spread(samples) for name, samples in rates.items()},

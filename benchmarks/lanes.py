@@ -88,7 +88,8 @@ def section(found: Rounds, rate: float, left: int) -> Section:
         "Lanes",
         HOW.format(rate=rate, bulk=max(found), left=left),
         list(_rows(found)),
-        reached={goals.LANES: ratios(beside, without)},
+        # Where no bulk mail was left, the load had nothing beside it.
+        reached={goals.LANES: ratios(beside, without)} if left else {},
     )
 
 

@@ -1,6 +1,7 @@
 """The page that tells what one run found out. No I/O."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from typing import Final
 
 from benchmarks.goals import GOALS
@@ -15,20 +16,40 @@ their range; a ratio is the median of the ratios within each round. Absolute fig
 machine, the ratios much less.
 """
 
+PICTURE: Final = "![the main figures](results.png)\n"
+SECONDS_BELOW: Final = 120.0
+"""Shorter times are told in seconds."""
 
-TRIAL: Final = "**This was a trial, with few mails or few parts: its figures mean nothing.**\n"
+MINUTE: Final = 60.0
+
+
+class Extent(Enum):
+    """How much one run measured, by what the page says of it above the figures."""
+
+    WHOLE = ""
+    PART = "**Only a part was measured; the rest is in benchmarks/results.md.**\n"
+    TRIAL = (
+        "**This is a trial with very few mails: its figures mean little, and no goal is"
+        " judged by them.**\n"
+    )
 
 
 def page(
-    sections: Sequence[Section], machine: str, minutes: float, notes: str, *, is_trial: bool
+    sections: Sequence[Section],
+    machine: str,
+    seconds: float,
+    notes: str,
+    extent: Extent,
+    *,
+    has_chart: bool,
 ) -> str:
     """Return the page for the sections of one run; `notes` are what a person says of it."""
     lines = [
         INTRODUCTION,
-        *([TRIAL] if is_trial else []),
-        f"{machine} It took {minutes:.0f} minutes.\n",
-        "![the main figures](results.png)\n",
-        *goals_of(sections),
+        *([extent.value] if extent.value else []),
+        f"{machine} It took {duration(seconds)}.\n",
+        *([PICTURE] if has_chart else []),
+        *goals_of(sections, extent),
         *([notes.strip(), ""] if notes else []),
     ]
     for section in sections:
@@ -36,11 +57,21 @@ def page(
     return "\n".join(lines)
 
 
-def goals_of(sections: Iterable[Section]) -> Iterator[str]:
-    """Return the lines that hold the goals against what was reached."""
+def duration(seconds: float) -> str:
+    """Return how long a run took."""
+    if seconds < SECONDS_BELOW:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / MINUTE:.0f} minutes"
+
+
+def goals_of(sections: Iterable[Section], extent: Extent) -> Iterator[str]:
+    """Return the lines that hold the goals against what was reached; none for a trial."""
     reached = {goal: found for section in sections for goal, found in section.reached.items()}
+    goals = [goal for goal in GOALS if extent is Extent.WHOLE or goal in reached]
+    if extent is Extent.TRIAL or not goals:
+        return
     rows = [("goal", "at least", "aim", "reached", "")]
-    for goal in GOALS:
+    for goal in goals:
         found = reached.get(goal)
         rows.append(
             (

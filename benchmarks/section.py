@@ -41,6 +41,12 @@ def times(found: Spread) -> str:
     return f"{found.median:.2f} ({found.low:.2f}–{found.high:.2f})"
 
 
+def more(share: float) -> str:
+    """Return by how much something is more, or less."""
+    shown = round(share, 3)
+    return f"{abs(shown):.1%} {'less' if shown < 0 else 'more'}"
+
+
 def _whole(value: float) -> str:
     # A thin space (U+2009) between thousands, as ISO 80000-1 §7.3.1 wants it.
     return f"{value:,.0f}".replace(",", "\u2009") if value >= 100 else f"{value:.1f}"  # noqa: PLR2004 - three digits are enough

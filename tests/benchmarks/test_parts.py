@@ -39,7 +39,7 @@ DRAIN = drain.section(
         DRAMATIQ_TUNED.name: drained(2500, 2500),
         SMTP_SOURCE.name: drained(20000, 24000),
     },
-    costs=[0.01, 0.03],
+    costs=[-0.21, 0.01, 0.03],
 )
 
 
@@ -57,7 +57,7 @@ def test_a_drain_tells_rate_ratio_cpu_and_copies() -> None:
         CELERY.name,
         *("500", "500–500", "11.00 (10.00–12.00)", "150", "2"),
     ]
-    assert "needs +2.0% (+1.0% to +3.0%) more time" in DRAIN.how
+    assert "needs 1.0% more time than with one that does not (21.0% less to 3.0% more)" in DRAIN.how
 
 
 def test_only_hopmails_bars_are_ours() -> None:
@@ -113,6 +113,13 @@ def test_lanes_hold_the_p99_beside_bulk_mail_against_the_one_without() -> None:
     assert medians(section) == {goals.LANES.what: 1.5}
     assert "2500 mails/s" in section.how
     assert "at least 12345 of the bulk" in section.how
+
+
+def test_where_no_bulk_mail_was_left_nothing_is_held_against_the_goal() -> None:
+    section = lanes.section({0: [[0.010]], 50_000: [[0.010]]}, rate=2500.0, left=0)
+
+    assert not section.reached
+    assert len(section.rows) == 3
 
 
 def test_of_a_load_the_first_mails_and_those_of_others_are_not_judged() -> None:

@@ -1,7 +1,9 @@
+import pytest
+
 from benchmarks import goals
 from benchmarks.figures import Spread
-from benchmarks.report import TRIAL, page
-from benchmarks.section import Section, milliseconds, per_second, times
+from benchmarks.report import PICTURE, Extent, duration, page
+from benchmarks.section import Section, milliseconds, more, per_second, times
 
 DRAIN = Section(
     "Drain",
@@ -16,8 +18,8 @@ def cells(text: str, first: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def report(notes: str = "", *, is_trial: bool = False) -> str:
-    return page([DRAIN], "On a machine.", 12.3, notes, is_trial=is_trial)
+def report(notes: str = "", extent: Extent = Extent.WHOLE, *, has_chart: bool = True) -> str:
+    return page([DRAIN], "On a machine.", 738.0, notes, extent, has_chart=has_chart)
 
 
 def test_a_goal_stands_beside_what_was_reached() -> None:
@@ -40,9 +42,53 @@ def test_every_goal_and_section_is_told() -> None:
     assert "On a machine. It took 12 minutes." in text
 
 
-def test_a_trial_says_that_it_is_one() -> None:
-    assert TRIAL not in report()
-    assert TRIAL in report(is_trial=True)
+def test_a_trial_says_so_before_its_figures_and_judges_none() -> None:
+    text = report(extent=Extent.TRIAL)
+
+    assert text.index("This is a trial") < text.index("On a machine.")
+    assert "## Goals" not in text
+    assert not {"✓", "✗"} & set(text)
+    assert cells(text, "Hopmail") == ["Hopmail", "5000"]
+
+
+def test_of_a_part_only_its_own_goals_are_told() -> None:
+    text = report(extent=Extent.PART)
+
+    assert "Only a part was measured" in text
+    assert cells(text, goals.DRAIN_CELERY.what)[-1] == "✓ 10% above it, aim missed"
+    assert "not measured" not in text
+    assert goals.START.what not in text
+
+
+def test_a_part_without_goals_has_no_table_of_them() -> None:
+    part = Section("CPU per mail", "Alone.", [("step", "µs"), ("compose", "13")])
+
+    assert "## Goals" not in page([part], "", 1.0, "", Extent.PART, has_chart=False)
+
+
+def test_a_whole_run_says_nothing_of_trial_or_part() -> None:
+    assert not [each for each in Extent if each.value and each.value in report()]
+
+
+def test_a_picture_is_shown_where_it_was_drawn() -> None:
+    assert PICTURE in report(has_chart=True)
+    assert "results.png" not in report(has_chart=False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(7.2, "7 seconds"), (119.0, "119 seconds"), (120.0, "2 minutes"), (738.0, "12 minutes")],
+)
+def test_a_short_run_took_seconds(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.062, "6.2% more"), (-0.21, "21.0% less"), (0.0, "0.0% more"), (-0.0004, "0.0% more")],
+)
+def test_what_is_not_more_is_less(share: float, said: str) -> None:
+    assert more(share) == said
 
 
 def test_what_a_person_says_of_the_goals_stands_between_them_and_the_parts() -> None:

@@ -1,18 +1,22 @@
 """`python -m benchmarks` from its arguments to its page, beside the real broker."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.__main__ import PARTS, TRIALS
 from tests.support.broker import Broker
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / ".state" / "benchmarks" / "results.md"
+COMMITTED = (ROOT / "benchmarks" / "results.md", ROOT / "benchmarks" / "results.png")
 
 
 def test_a_part_runs_and_leaves_a_page_and_no_virtual_host(broker: Broker) -> None:
     shutil.rmtree(PAGE.parent, ignore_errors=True)
+    committed = digests()
 
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-m", "benchmarks", "--only", "start", "--quick"],
@@ -26,9 +30,11 @@ def test_a_part_runs_and_leaves_a_page_and_no_virtual_host(broker: Broker) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     text = PAGE.read_text()
     assert "## Start" in text
-    assert "This was a trial" in text
-    (goal,) = [line for line in text.splitlines() if line.startswith("| worker start")]
-    assert "✓" in goal or "✗" in goal
+    assert "This is a trial" in text
+    assert not {"✓", "✗"} & set(text)
+    assert "results.png" not in text
+    assert done.stdout.splitlines()[-1].endswith("seconds; written: .state/benchmarks/results.md")
+    assert digests() == committed
     assert not [each for each in broker.request("GET", "vhosts") if each["name"][:5] == "bench"]
     assert not list((PAGE.parent / "work").iterdir())
 
@@ -44,4 +50,18 @@ def test_an_unknown_part_is_refused_with_those_there_are() -> None:
     )
 
     assert done.returncode == 2
-    assert "slow-relay" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "'everything'" in line
+    assert line.endswith(", ".join(PARTS))
+
+
+def test_the_readme_names_the_parts_and_where_they_are_written() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (said,) = [text for text in readme.split("`make ") if text.startswith("bench`")]
+
+    assert not [part for part in PARTS if f"`{part}`" not in said]
+    assert f"`{TRIALS}`" in said
+
+
+def digests() -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in COMMITTED]
