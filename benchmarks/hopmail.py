@@ -12,9 +12,9 @@ from typing import Any, Final
 from benchmarks.failed import BenchmarkFailed
 from benchmarks.mail import email
 from benchmarks.place import LADDER, Place
-from benchmarks.processes import arguments_of, family
+from benchmarks.processes import arguments_of, family, let_roam
 from consumer.settings.model import Settings
-from dev.consumers import PROCESSES, Consumers, consuming
+from dev.consumers import PROCESSES, READY_SECONDS, Consumers, consuming
 from publisher_lib import Email, Lane, Publisher
 from tests.support.broker import VirtualHost
 
@@ -22,6 +22,8 @@ SESSIONS: Final = PROCESSES * int(str(Settings.model_fields["smtp_sessions"].def
 """Of all processes together."""
 
 LOOK_SECONDS: Final = 0.1
+ROAM_SECONDS: Final = 0.02
+"""So soon after a worker has chosen a CPU it may use all of them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,20 @@ class Crew:
     def workers(self) -> list[int]:
         """The process ids of those that deliver mail."""
         return [pid for pid in family(self.pid) if arguments_of(pid)[-1:] == ["consume"]]
+
+    def roam(self) -> None:
+        """Let the workers, as they come up, run on all CPUs. Raises BenchmarkFailed.
+
+        One whose affinity was set from outside, after it chose a CPU, leaves it as it is.
+        """
+        ready, deadline = 0, time.monotonic() + READY_SECONDS
+        while ready < PROCESSES:
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed(f"{ready} of {PROCESSES} workers came up")
+            let_roam(self.workers)
+            time.sleep(ROAM_SECONDS)
+            ready += sum(line["event"] == "consuming" for line in self.consumers.new_lines())
+        let_roam(self.workers)
 
     def handled(self, lane: Lane, count: int, seconds: float) -> list[dict[str, Any]]:
         """Wait until so many mails of a lane were handled, and return the log lines on them.

@@ -138,6 +138,29 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / TICKS_PER_SECOND
 
 
+def let_roam(pids: Sequence[int]) -> None:
+    """Let every thread of these processes run on all CPUs that we may use (taskset -a -p)."""
+    allowed = os.sched_getaffinity(0)
+    # Again, because a thread that begins meanwhile has the CPUs of the one that began it.
+    while bound := [thread for thread, cpus in _affinities(pids) if cpus != allowed]:
+        for thread in bound:
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, allowed)
+
+
+def may_roam(pids: Sequence[int]) -> bool:
+    """Whether every thread of these processes may run on all CPUs that we may use."""
+    return all(cpus == os.sched_getaffinity(0) for _, cpus in _affinities(pids))
+
+
+def _affinities(pids: Sequence[int]) -> Iterator[tuple[int, set[int]]]:
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").glob("*"):
+            # It may have ended.
+            with suppress(ProcessLookupError):
+                yield int(thread.name), os.sched_getaffinity(int(thread.name))
+
+
 def peak_rss_bytes(pid: int) -> int:
     """Return the largest resident set size a process ever had."""
     return _memory_bytes(pid, "VmHWM")

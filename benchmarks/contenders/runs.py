@@ -10,9 +10,10 @@ from typing import Final
 
 from benchmarks import hopmail
 from benchmarks.contenders.where import environment
+from benchmarks.failed import BenchmarkFailed
 from benchmarks.mail import email
 from benchmarks.place import Place
-from benchmarks.processes import answer_of, python, running
+from benchmarks.processes import answer_of, may_roam, python, running
 from benchmarks.sink import program
 from consumer.core.compose import compose
 from dev.processes import LOOPBACK
@@ -38,6 +39,15 @@ class Contender:
 def _hopmail(place: Place, vhost: VirtualHost, _count: int) -> Iterator[int]:
     with hopmail.hopmail(place, vhost) as crew:
         yield crew.pid
+
+
+@contextmanager
+def _roaming(place: Place, vhost: VirtualHost, _count: int) -> Iterator[int]:
+    with hopmail.hopmail(place, vhost) as crew:
+        crew.roam()
+        yield crew.pid
+        if not may_roam(crew.workers):
+            raise BenchmarkFailed("Hopmail has kept itself to a CPU again")
 
 
 @contextmanager
@@ -97,6 +107,7 @@ def _nothing(_vhost: VirtualHost, _count: int) -> None:
 
 
 HOPMAIL: Final = Contender("Hopmail", 20_000, hopmail.publish, _hopmail)
+ROAMING: Final = Contender("Hopmail, not kept to a CPU", 20_000, hopmail.publish, _roaming)
 CELERY: Final = Contender(
     "Celery, usual task", 2_000, partial(_fill, "celery-usual"), partial(_celery, 4)
 )
@@ -111,4 +122,7 @@ DRAMATIQ_TUNED: Final = Contender(
 )
 SMTP_SOURCE: Final = Contender("`smtp-source -d`", 60_000, _nothing, _smtp_source)
 
-CONTENDERS: Final = (HOPMAIL, CELERY, DRAMATIQ, CELERY_TUNED, DRAMATIQ_TUNED, SMTP_SOURCE)
+CONTENDERS: Final = (
+    *(HOPMAIL, ROAMING, CELERY, DRAMATIQ, CELERY_TUNED, DRAMATIQ_TUNED),
+    SMTP_SOURCE,
+)

@@ -8,9 +8,11 @@ from benchmarks import cpu, drain, goals, growth, lanes, latency, publish, sizes
 from benchmarks.contenders.runs import (
     CELERY,
     CELERY_TUNED,
+    CONTENDERS,
     DRAMATIQ,
     DRAMATIQ_TUNED,
     HOPMAIL,
+    ROAMING,
     SMTP_SOURCE,
 )
 from benchmarks.load import Call
@@ -33,6 +35,7 @@ def drained(*rates: float, copies: int = 0) -> list[drain.Drained]:
 DRAIN = drain.section(
     {
         HOPMAIL.name: drained(5000, 6000),
+        ROAMING.name: drained(4000, 4000),
         CELERY.name: drained(500, 500, copies=1),
         DRAMATIQ.name: drained(1000, 1000),
         CELERY_TUNED.name: drained(2000, 2000),
@@ -57,11 +60,17 @@ def test_a_drain_tells_rate_ratio_cpu_and_copies() -> None:
         CELERY.name,
         *("500", "500–500", "11.00 (10.00–12.00)", "150", "2"),
     ]
+    assert row(DRAIN, ROAMING.name)[3] == "1.38 (1.25–1.50)"
     assert "needs 1.0% more time than with one that does not (21.0% less to 3.0% more)" in DRAIN.how
 
 
 def test_only_hopmails_bars_are_ours() -> None:
-    assert DRAIN.bars.keys() - DRAIN.theirs == {HOPMAIL.name}
+    assert DRAIN.bars.keys() - DRAIN.theirs == {HOPMAIL.name, ROAMING.name}
+
+
+def test_hopmail_takes_turns_with_itself_not_kept_to_a_cpu() -> None:
+    assert {HOPMAIL, ROAMING} < set(CONTENDERS)
+    assert (HOPMAIL.mails, HOPMAIL.fill) == (ROAMING.mails, ROAMING.fill)
 
 
 def test_publishing_many_is_held_against_pika_and_against_celery_unconfirmed() -> None:
