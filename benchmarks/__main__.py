@@ -21,6 +21,7 @@ from benchmarks import (
     sizes,
     slow_relay,
     start,
+    watched,
 )
 from benchmarks.chart import draw
 from benchmarks.failed import BenchmarkFailed
@@ -43,6 +44,7 @@ PARTS: Final[Mapping[str, Callable[[Place], Section]]] = {
     "sizes": sizes.measure,
     "growth": growth.measure,
     "start": start.measure,
+    "watched": watched.measure,
     "cpu": cpu.measure,
 }
 COMMITTED: Final = Path(__file__).parent

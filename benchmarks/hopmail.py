@@ -72,11 +72,13 @@ class Crew:
 
 
 @contextmanager
-def hopmail(place: Place, vhost: VirtualHost, smtp_url: str = "") -> Iterator[Crew]:
-    """Run the consumers for the length of a block."""
+def hopmail(
+    place: Place, vhost: VirtualHost, smtp_url: str = "", **settings: str
+) -> Iterator[Crew]:
+    """Run the consumers for the length of a block; `settings` are others than the usual."""
     with (
         place.work_folder() as folder,
-        consuming(vhost.url, smtp_url or place.sink.url, folder, LADDER) as consumers,
+        consuming(vhost.url, smtp_url or place.sink.url, folder, LADDER, **settings) as consumers,
     ):
         yield Crew(consumers)
 

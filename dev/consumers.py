@@ -58,8 +58,13 @@ class Consumers:
 
 
 @contextmanager
-def consuming(amqp_url: str, smtp_url: str, folder: Path, retry_delays: str) -> Iterator[Consumers]:
-    """Run them for the length of a block; log and metrics are kept in `folder`."""
+def consuming(
+    amqp_url: str, smtp_url: str, folder: Path, retry_delays: str, **more: str
+) -> Iterator[Consumers]:
+    """Run them for the length of a block; log and metrics are kept in `folder`.
+
+    `more` are further settings, or others than usual: their variables without HOPMAIL_.
+    """
     folder = folder.resolve()
     metrics, log = folder / "metrics", folder / "consumer.log"
     metrics.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,7 @@ def consuming(amqp_url: str, smtp_url: str, folder: Path, retry_delays: str) -> 
         "HOPMAIL_STATE_DIR": str(folder / "state"),
         "HOPMAIL_LOG_FORMAT": "json",
         "HOPMAIL_GRACE": "10s",
+        **{f"HOPMAIL_{name.upper()}": value for name, value in more.items()},
     }
     process = None
     try:

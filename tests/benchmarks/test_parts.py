@@ -4,7 +4,19 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cpu, drain, goals, growth, lanes, latency, publish, sizes, slow_relay, start
+from benchmarks import (
+    cpu,
+    drain,
+    goals,
+    growth,
+    lanes,
+    latency,
+    publish,
+    sizes,
+    slow_relay,
+    start,
+    watched,
+)
 from benchmarks.contenders.runs import (
     CELERY,
     CELERY_TUNED,
@@ -129,6 +141,15 @@ def test_where_no_bulk_mail_was_left_nothing_is_held_against_the_goal() -> None:
 
     assert not section.reached
     assert len(section.rows) == 3
+
+
+def test_what_watching_costs_is_the_share_of_the_drain_that_is_left() -> None:
+    section = watched.section(
+        {watched.WITH: drained(900, 1900), watched.WITHOUT: drained(1000, 2000)}
+    )
+
+    assert medians(section) == {goals.WATCHED.what: 0.925}
+    assert row(section, watched.WITH)[1:] == ["1\u2009400", "900–1\u2009900", "150"]
 
 
 def test_of_a_load_the_first_mails_and_those_of_others_are_not_judged() -> None:
