@@ -48,6 +48,9 @@ DAY_SECONDS: Final = 86_400
 BUSY_SECONDS: Final = 5.0
 """A worker holds the file for a millisecond at a time; one that holds it longer has stopped."""
 
+SWITCH_AGAIN_SECONDS: Final = 0.01
+"""While another process makes the file, which takes a few milliseconds."""
+
 ANEW_SECONDS: Final = 8.0
 """After the file was removed. Every process looks at it every five seconds, at least."""
 
@@ -166,7 +169,7 @@ class SqliteStore:
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            _switch_to_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
             db.executescript(SCHEMA)
         except BaseException:
@@ -216,6 +219,21 @@ class SqliteStore:
 def folders_of(path: Path) -> Path:
     """Return where the processes that share a ledger file keep their folders."""
     return path.with_name(f"{path.name}.owners")
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Have the file in WAL mode, which stays. Raises sqlite3.Error."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # It has begun to read by then, and SQLite lets nobody who reads wait for who writes.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        else:
+            return
+        time.sleep(SWITCH_AGAIN_SECONDS)
 
 
 def _today() -> int:

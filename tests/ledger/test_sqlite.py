@@ -1,10 +1,13 @@
 """The ledger of one host: several processes, any of which may end at any point."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,9 @@ from tests.support.consumer_process import wait_until
 
 FIRST, SECOND = Generation(0, 1), Generation(0, 2)
 RETENTION = timedelta(days=14)
+
+OPENERS = 4
+NEW_LEDGERS = 40
 
 
 def wanted(
@@ -362,6 +368,47 @@ def test_a_locked_file_is_trouble(
             here.claim(wanted("b"))
 
     assert here.claim(wanted("b")).granted == ("b",)
+
+
+def test_who_comes_while_another_makes_the_file_waits_for_it(here: Process, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    # As far as another process is amid its switch to WAL.
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.5, other.execute, ["COMMIT"])
+        done.start()
+
+        claim = here.claim(wanted("a"))
+
+        done.join()
+    assert claim.granted == ("a",)
+
+
+def test_processes_that_open_a_new_ledger_at_once_all_can(path: Path) -> None:
+    spawn = get_context("spawn")
+    ready = spawn.Barrier(OPENERS)
+    openers = [
+        spawn.Process(target=_open_many, args=(path.parent, ready)) for _ in range(OPENERS)
+    ]
+    for each in openers:
+        each.start()
+    for each in openers:
+        each.join()
+
+    assert [each.exitcode for each in openers] == [0] * OPENERS
+
+
+def _open_many(folder: Path, ready: Barrier) -> None:
+    """Open one new ledger after the other, each at the same moment as the others do."""
+    try:
+        for number in range(NEW_LEDGERS):
+            store = SqliteStore(folder / str(number) / "ledger.sqlite3", "me")
+            ready.wait()
+            store.apply([], [])
+            store.close()
+    except BaseException:
+        ready.abort()
+        raise
 
 
 def test_what_is_no_ledger_is_trouble_and_is_left_alone(here: Process, path: Path) -> None:
