@@ -19,7 +19,11 @@ Line = tuple[bool, str]
 
 
 def check() -> None:
-    """Verify settings, broker login, topology, relays and ledger, with the cure in each line."""
+    """Verify settings, broker login, topology, relays and ledger, with the cure in each line.
+
+    A ledger is made where there is none. One that is there is only locked for a moment, and a
+    folder made and removed beside it.
+    """
     settings = settings_or_exit()
     lines = [(True, "settings: read")]
     typer.echo(_show(lines[0]))

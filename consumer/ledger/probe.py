@@ -24,7 +24,11 @@ class Finding(NamedTuple):
 
 
 def probe(url: LedgerURL, state_dir: Path) -> Iterator[Finding]:
-    """Try the ledger as the daemon would open it; in a Redis one key is written, and goes."""
+    """Try the ledger as the daemon would open it.
+
+    A file that is there is only locked; a folder made beside it, which goes, finds out whether the
+    disk has room. In a Redis one key is written, and goes.
+    """
     match url.kind:
         case LedgerKind.SQLITE:
             yield _file(url, state_dir)
@@ -50,7 +54,7 @@ def _file(url: LedgerURL, state_dir: Path) -> Finding:
         owner = owner_for(url, state_dir, slots=1)
         store = SqliteStore(path, owner.name, durable=url.durable)
         try:
-            # Nothing to do, in a transaction that writes.
+            # Nothing to do, with the lock of who writes.
             store.apply([], [])
         finally:
             store.close()

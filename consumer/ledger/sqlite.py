@@ -39,6 +39,7 @@ from consumer.ledger.statements import (
     SCHEMA,
     SELECT,
     SELECT_ROW,
+    VERSION,
     in_parts,
     of_rows,
 )
@@ -171,7 +172,8 @@ class SqliteStore:
         try:
             _switch_to_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-            db.executescript(SCHEMA)
+            if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
+                db.executescript(SCHEMA)
         except BaseException:
             db.close()
             raise

@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-SCHEMA: Final = """
+VERSION: Final = 1
+
+SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS recipient (
     login TEXT NOT NULL, message_id TEXT NOT NULL, recipient TEXT NOT NULL,
     epoch INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
@@ -20,7 +22,7 @@ CREATE TABLE IF NOT EXISTS settled_owner (
 CREATE TABLE IF NOT EXISTS death (
     fingerprint BLOB PRIMARY KEY, deaths INTEGER NOT NULL, day INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
-PRAGMA user_version = 1;
+PRAGMA user_version = {VERSION};
 """
 
 # Each step lets other threads run and waits to go on: what concerns many rows is one statement.

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from consumer.core.ledger_url import LedgerURL
+from consumer.ledger.probe import probe
+from consumer.ledger.sqlite import SqliteStore
+from tests.ledger.stores import wanted
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
 from tests.support.smtp_server import smtp_server
@@ -124,3 +128,15 @@ def test_a_rate_that_cannot_be_counted_yet_holds_the_mail(vhost: VirtualHost, di
 
         wait_until(lambda: relay.mails, what="the mail")
         assert process.terminate() == 0
+
+
+def test_a_check_finds_a_full_disk_under_a_ledger_in_use(disk: Path) -> None:
+    store = SqliteStore(disk / "ledger.sqlite3", "me")
+    store.apply([wanted("a")], [])
+    fill(disk)
+
+    (found,) = probe(LedgerURL.parse(f"sqlite://{disk}/ledger.sqlite3"), disk)
+
+    store.close()
+    assert not found.good
+    assert "No space left on device" in found.text

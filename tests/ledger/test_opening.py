@@ -13,7 +13,7 @@ from consumer.core.ledger import Claim
 from consumer.core.ledger_url import LedgerURL
 from consumer.ledger.opening import LedgerUnusable, open_ledger
 from consumer.ledger.probe import probe
-from consumer.ledger.sqlite import folders_of
+from consumer.ledger.sqlite import SqliteStore, folders_of
 from tests.cli.command import hopmail
 from tests.ledger.stores import wanted
 
@@ -129,6 +129,28 @@ def test_what_is_probed_is_the_file_itself(tmp_path: Path) -> None:
     assert str(real) in found.text
     assert not folders_of(alias).exists()
     assert folders_of(real).is_dir()
+
+
+def test_a_probe_leaves_a_ledger_in_use_as_it_is(tmp_path: Path) -> None:
+    url = LedgerURL.parse(f"sqlite://{tmp_path}/ledger.sqlite3")
+    store = SqliteStore(tmp_path / "ledger.sqlite3", "me")
+    store.apply([wanted("a")], [])
+    before = _contents(tmp_path)
+
+    (found,) = probe(url, tmp_path)
+
+    after = _contents(tmp_path)
+    store.close()
+    assert found.good
+    assert after == before
+
+
+def _contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return what is in the ledger's files, and when each was written to."""
+    return {
+        name: ((folder / name).read_bytes(), (folder / name).stat().st_mtime_ns)
+        for name in ("ledger.sqlite3", "ledger.sqlite3-wal")
+    }
 
 
 def test_a_name_that_leads_to_itself_is_no_place(tmp_path: Path) -> None:

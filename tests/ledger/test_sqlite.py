@@ -387,9 +387,7 @@ def test_who_comes_while_another_makes_the_file_waits_for_it(here: Process, path
 def test_processes_that_open_a_new_ledger_at_once_all_can(path: Path) -> None:
     spawn = get_context("spawn")
     ready = spawn.Barrier(OPENERS)
-    openers = [
-        spawn.Process(target=_open_many, args=(path.parent, ready)) for _ in range(OPENERS)
-    ]
+    openers = [spawn.Process(target=_open_many, args=(path.parent, ready)) for _ in range(OPENERS)]
     for each in openers:
         each.start()
     for each in openers:
