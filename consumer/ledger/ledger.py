@@ -193,7 +193,6 @@ class Ledger:
         self._notes.forget([each.claim for each, _done in group.ended])
         for _ended, done in group.ended:
             done()
-        group.ended.clear()
 
     def _tell_granted(self, group: Group, claims: list[Claim]) -> None:
         found = iter(claims)
