@@ -133,6 +133,36 @@ def test_what_the_ledger_has_is_dropped_and_what_it_has_not_is_kept(
     assert size(tmp_path) < 5_000
 
 
+def test_a_doubt_whose_end_could_not_be_noted_goes_with_its_segment(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 2_000)
+
+    def send(message_id: str) -> None:
+        each = claim("a", message_id=message_id)
+        journal.sending(each, ["a"])
+        journal.forget([each])
+
+    for _ in range(4):
+        send("before")
+    journal.sending(claim("a", message_id="old"), ["a"])
+    with monkeypatch.context() as full:
+        full.setattr(journal_module, "_append", _fail)
+        journal.forget([claim("a", message_id="old")])
+    assert set(read_journal(tmp_path)) >= {Key("webapp", "old")}
+    first, second = journal._segments
+    while journal._active is first:
+        send("filling")
+    while journal._active is second:
+        send("filling")
+
+    assert Key("webapp", "old") not in read_journal(tmp_path), "claimed anew it would be in doubt"
+
+
+def _fail(*_args: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 FILLS_ITS_DISK = """
 import resource, sys
 from pathlib import Path
