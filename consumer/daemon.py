@@ -23,16 +23,13 @@ from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
-from consumer.session_thread import SessionThread
+from consumer.session_thread import LONGEST_HOLD_SECONDS, SessionThread
 from consumer.smtp.relays import Relays
 from publisher_lib.confirms import ConfirmedPublisher
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS: Final = 1.0
-LONGEST_HOLD_SECONDS: Final = 10 * 60.0
-"""With the 15 minutes a transaction may take it stays below RabbitMQ's consumer timeout of 30."""
-
 LONGEST_WAIT_SECONDS: Final = 10.0
 """For another process's claim: one that stands still must not fill this one's prefetch."""
 

@@ -15,8 +15,13 @@ from consumer.smtp.relays import Relays
 
 WAIT_SECONDS: Final = 5.0
 
+LONGEST_HOLD_SECONDS: Final = 8 * 60.0
+"""Of a mail whose transaction has not begun. That may take 20 minutes: before the dot five, as many
+at another relay, and the longest `data_timeout`. RabbitMQ's consumer timeout is 30.
+"""
+
 LONGEST_WAIT_SECONDS: Final = 300.0
-"""Of a mail taken ahead, before it was: it may have to wait for a dot's reply as long again."""
+"""Of a mail taken ahead, before it was: it has to wait for another's transaction still."""
 
 
 class SessionThread:
@@ -82,12 +87,16 @@ class SessionThread:
         return False
 
     def _take(self) -> Mail | None:
-        mail, self._next = self._next, None
-        mail = mail or self._inbox.take(self._number)
-        if mail is None or self._is_current(mail.delivery):
-            return mail
-        self._release(mail)
-        return None
+        ahead, self._next = self._next, None
+        mail = ahead or self._inbox.take(self._number)
+        if mail is not None and not self._is_current(mail.delivery):
+            self._release(mail)
+            return None
+        if ahead is not None and _was_held_too_long(ahead):
+            # Who returns what the inbox holds for too long did not see it.
+            self._desk.return_to_lane(ahead)
+            return None
+        return mail
 
     def _put_back(self) -> None:
         mail, self._next = self._next, None
@@ -102,3 +111,7 @@ class SessionThread:
             if mail is not None:
                 self._next = self._desk.prepare(self._number, mail)
         return None if self._next is None else self._next.composed
+
+
+def _was_held_too_long(mail: Mail) -> bool:
+    return time.monotonic() - mail.delivery.received_seconds > LONGEST_HOLD_SECONDS

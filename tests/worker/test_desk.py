@@ -7,23 +7,26 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from consumer import worker as worker_module
 from consumer.amqp import consume as consume_module
 from consumer.amqp import settle as settle_module
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.core.decide import RetryPolicy
-from consumer.core.ledger import Claim, Standing, Wanted, fingerprint
+from consumer.core.envelope import Composed
+from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Standing, Wanted, fingerprint
 from consumer.core.mail import Mail
 from consumer.core.relay_url import RelayURL
 from consumer.core.topology import topology
 from consumer.desk import Desk
 from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
-from consumer.ledger.opening import EmptyHands
+from consumer.ledger.owner import in_hands
 from consumer.smtp.relays import Relays
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
@@ -60,13 +63,14 @@ class Office:
             lambda: datetime.now(UTC),
             RETENTION,
         )
-        hands, inbox = EmptyHands(), Inbox(1)
+        hands, self.inbox = self.mine.owner, Inbox(1)
+        self.intake = Intake(self.worker, self.ledger, hands, self.inbox, self.consumer.is_current)
         self.desk = Desk(
             worker=self.worker,
             ledger=self.ledger,
             hands=hands,
-            inbox=inbox,
-            intake=Intake(self.worker, self.ledger, hands, inbox, self.consumer.is_current),
+            inbox=self.inbox,
+            intake=self.intake,
             consumer=self.consumer,
             settler=self.settler,
             record=lambda _handled: None,
@@ -183,3 +187,34 @@ def test_a_mails_claim_is_kept_until_its_copy_is_on_the_broker(
     assert office.settler.wait_idle(SOON_SECONDS)
     assert office.claim_elsewhere(mail).granted == (ANN,)
     assert office.deliveries.take(SOON_SECONDS).properties.message_id == "m-1"
+
+
+def test_what_processes_died_of_is_not_made_ready_beside_another(
+    office: Office, vhost: VirtualHost
+) -> None:
+    vhost.publish_raw(email(ANN), message_id="m-1")
+    mail = office.take()
+
+    assert office.desk.prepare(0, mail).composed is not None
+    deadly = replace(mail, deaths=ALONE_AFTER_DEATHS)
+    assert office.desk.prepare(0, deadly).composed is None
+
+
+def test_what_is_being_made_ready_is_in_hands(
+    office: Office, vhost: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bytes, ...]] = []
+    folder, composed = office.mine.owner.folder, worker_module._composed
+
+    def looking(mail: Mail, *rest: Any) -> Composed:
+        seen.append(in_hands(folder))
+        return composed(mail, *rest)
+
+    monkeypatch.setattr(worker_module, "_composed", looking)
+    vhost.publish_raw(email(ANN), message_id="m-1")
+    mail = office.take()
+
+    assert office.desk.prepare(0, mail).composed is not None
+
+    assert seen == [(mail.fingerprint,)], "whose death it would be, should the process end of it"
+    assert in_hands(folder) == ()
