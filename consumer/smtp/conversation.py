@@ -79,9 +79,12 @@ class Conversation(smtplib.SMTP):
         return not poll.poll(0)
 
     def dial(self) -> None:
-        """Connect, with the time that the URL allows for it."""
+        """Connect, with the time that the URL allows for each of the host's addresses."""
         address = (self.url.host, self.url.port)
-        self.sock = socket.create_connection(address, self.url.connect_timeout_seconds)
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.sock = socket.create_connection(address, min(self.url.connect_timeout_seconds, left))
         self._patience_seconds = {}
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_hostname = self.url.helo or _own_name(self.sock)

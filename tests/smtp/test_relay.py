@@ -10,6 +10,7 @@ from consumer.core.envelope import Envelope
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
 from consumer.core.relay_url import RelayURL
 from consumer.smtp import relay as relay_module
+from consumer.smtp.opening import NotOpened
 from consumer.smtp.relay import Limits, Relay, Transactor
 from tests.support.consumer_process import wait_until
 from tests.support.smtp_script import Event, by_recipient, drip, endless, hang_up, say, silence
@@ -272,6 +273,16 @@ def test_a_hundred_replies_just_in_time_do_not_add_up(
     assert set(answer.values()) == {
         Unreachable(Stage.RCPT, "the relay did not answer in time"),
     }
+
+
+def test_no_session_is_begun_past_the_deadline() -> None:
+    with smtp_server() as server:
+        relay = Relay(RelayURL.parse(server.url))
+        with pytest.raises(NotOpened) as caught:
+            relay.open(time.monotonic() - 1)
+
+    assert caught.value.trouble.stage is Stage.CONNECT
+    assert server.sessions == 0
 
 
 def test_the_reply_to_the_dot_is_waited_for_beyond_the_deadline(
