@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -15,8 +16,9 @@ from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
+from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.core.topology import topology
 from consumer.daemon import FULL_HOLD, STOPS, Daemon
 from consumer.desk import Desk
@@ -53,7 +55,7 @@ def consume() -> None:
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
-    metrics = Metrics(folder, settings.worker) if folder else None
+    metrics = _metrics(settings, folder) if folder else None
     daemon = _daemon(settings, metrics, one_cpu, _abandoned())
     if metrics:
         metrics.start()
@@ -124,6 +126,7 @@ def _daemon(
         consumer=consumer,
         settler=settler,
         record=_recorder(metrics),
+        copied=metrics.copied if metrics else _uncounted,
     )
     return Daemon(
         inbox=inbox,
@@ -171,6 +174,19 @@ def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
+
+
+def _metrics(settings: Settings, folder: Path) -> Metrics:
+    return Metrics(
+        folder,
+        settings.worker,
+        relays=[relay.place for relay in settings.relays],
+        delays=[format_duration(delay) for delay in settings.retry_delays],
+    )
+
+
+def _uncounted(_lane: Lane, _copy: Followup) -> None:
+    """Stand for figures that nobody wants."""
 
 
 def _recorder(metrics: Metrics | None) -> Callable[[Handled], None]:
