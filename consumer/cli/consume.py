@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,14 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
+from consumer.cli.flow import flow
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Followup, Handled
 from consumer.core.topology import topology
-from consumer.daemon import FULL_HOLD, STOPS, Daemon
+from consumer.daemon import FULL_HOLD, HOLDS, STOPS, Daemon
 from consumer.desk import Desk
 from consumer.intake import Intake
 from consumer.ledger.ledger import Ledger
@@ -28,6 +30,7 @@ from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
+from consumer.ops.flow_figures import FlowFigures
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
 from consumer.ops.one_cpu import OneCPU
@@ -117,6 +120,8 @@ def _daemon(
             breakers=relays.breakers,
             is_ledger_in_trouble=lambda: ledger.is_in_trouble,
         )
+        look = partial(flow, consumer, relays, settings.trusted_logins)
+        FlowFigures(metrics.registry, look, HOLDS)
     desk = Desk(
         worker=worker,
         ledger=ledger,

@@ -89,6 +89,11 @@ class Metrics:
         for relay, is_open in breakers.items():
             opened.labels(relay).set_function(is_open)
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where whoever has more figures for the file puts them."""
+        return self._registry
+
     def start(self) -> None:
         """Write the file now, and from now on."""
         self.heartbeat()

@@ -111,6 +111,11 @@ class Transactor:
         self._used_seconds = 0.0
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a session, as far as we know."""
+        return (session := self._session) is not None and session.is_open
+
+    @property
     def is_told(self) -> bool:
         """Whether the relay knows the envelope of a mail that has not come yet."""
         return self._session is not None and self._session.is_told

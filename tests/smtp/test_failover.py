@@ -542,5 +542,24 @@ def test_who_was_not_asked_is_not_told_of(pair: Pair) -> None:
     assert [each.relay for each in told] == [place(pair.second)]
 
 
+def test_sessions_count_while_they_are_open_lent_or_not(pair: Pair) -> None:
+    first, second = pair.serve(), pair.transactor()
+    with first.turn(), second.turn():
+        first.transact(ENVELOPE, CONTENT, yes)
+        second.transact(ENVELOPE, CONTENT, yes)
+    both = pair.relays.sessions_open
+    with first.turn():
+        lent = pair.relays.sessions_open
+    pair.first.script["MAIL"] = hang_up("421 4.3.2 closing")
+    send(first)
+    lost = pair.relays.sessions_open
+    first.close()
+
+    names = place(pair.first), place(pair.second)
+    assert both == lent == dict(zip(names, (2, 0), strict=True))
+    assert lost == dict(zip(names, (1, 0), strict=True)), "the relay closed that of the last mail"
+    assert pair.relays.sessions_open == dict.fromkeys(names, 0)
+
+
 def place(server: SmtpServer) -> str:
     return f"127.0.0.1:{server.port}"
