@@ -532,6 +532,21 @@ def test_a_mail_lost_on_the_way_was_a_transaction_of_both(pair: Pair) -> None:
     assert all(each.seconds is not None for each in told)
 
 
+def test_a_relay_that_went_away_has_not_the_time_of_the_mail_before(pair: Pair) -> None:
+    transactor = pair.serve()
+    send(transactor)
+    pair.first.stop()
+    told: list[Transaction] = []
+
+    with transactor.turn():
+        transactor.transact(ENVELOPE, CONTENT, yes, None, told.append)
+
+    assert [(each.word, each.seconds is None) for each in told] == [
+        ("unreachable", True),
+        ("accepted", False),
+    ]
+
+
 def test_who_was_not_asked_is_not_told_of(pair: Pair) -> None:
     transactor = pair.serve(lacking=True)
     told: list[Transaction] = []
