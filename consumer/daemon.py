@@ -48,6 +48,7 @@ RELAY_HOLD: Final = "relay"
 STOPPING_HOLD: Final = "stopping"
 FULL_HOLD: Final = "full"
 LEDGER_HOLD: Final = "ledger"
+HOLDS: Final = (RELAY_HOLD, LEDGER_HOLD, FULL_HOLD, STOPPING_HOLD)
 
 
 class Daemon:

@@ -18,6 +18,7 @@ from consumer.core.envelope import Composed
 from consumer.core.handled import Followup, Handled
 from consumer.core.mail import Mail
 from consumer.core.outcome import InDoubt, Stage, Unreachable
+from consumer.core.transaction import Transaction
 from consumer.intake import READING_SLOT, Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
@@ -25,6 +26,7 @@ from consumer.ledger.opening import Hands
 from consumer.smtp.failover import Failover
 from consumer.smtp.session import Ahead, GivenBack
 from consumer.worker import Worker
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ LARGEST_PREPARED_BYTES: Final = 256 * 1024
 class Desk:
     """Handles mails: the worker finds out and decides, here it is acted upon. Thread-safe.
 
-    After `last_dot_seconds`, on the monotonic clock, no final dot is sent any more.
+    `record` is told of each that was handled, `copied` of each other one that a copy took the place
+    of. After `last_dot_seconds`, on the monotonic clock, no final dot is sent any more.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Desk:
         consumer: Consumer,
         settler: Settler,
         record: Callable[[Handled], None],
+        copied: Callable[[Lane, Followup], None],
     ) -> None:
         self._worker = worker
         self._ledger = ledger
@@ -60,6 +64,7 @@ class Desk:
         self._consumer = consumer
         self._settler = settler
         self._record = record
+        self._copied = copied
         self._alone = Alone()
         self._paused_for_login: set[tuple[int, int]] = set()
         self.last_dot_seconds = math.inf
@@ -105,7 +110,7 @@ class Desk:
                 mail.delivery,
                 (copy,),
                 commit=let_go,
-                settled=lambda: None,
+                settled=lambda: self._copied(mail.delivery.lane, copy),
                 abandoned=lambda: self._intake.release(mail),
             )
         )
@@ -118,16 +123,22 @@ class Desk:
                 and (mail.claim is None or self._ledger.sending(mail.claim, recipients))
             )
 
+        transactions: list[Transaction] = []
+
         def transact(composed: Composed) -> Answer | None:
             self._hands.put_down(slot)
             try:
-                return transactor.transact(composed.envelope, composed.content, before_dot, ahead)
+                return transactor.transact(
+                    composed.envelope, composed.content, before_dot, ahead, transactions.append
+                )
             except GivenBack:
                 return None
 
         key = mail.delivery.generation, mail.delivery.tag
         self._hands.take(slot, mail.fingerprint)
-        handled = self._worker.handle(mail, transact, is_login_proven=key in self._paused_for_login)
+        handled = self._worker.handle(
+            mail, transact, transactions, is_login_proven=key in self._paused_for_login
+        )
         self._hands.put_down(slot)
         self._paused_for_login.discard(key)
         if handled is None:
@@ -185,9 +196,9 @@ class Desk:
         self, mail: Mail, handled: Handled, trouble: Unreachable, transactor: Failover
     ) -> None:
         """Keep the mail until a relay is back: its trouble says nothing of the message."""
-        # The others' verdicts are found, and told, anew when its turn comes again.
+        # The others' verdicts are found, acted upon and told anew when its turn comes again.
         paused = tuple(each for each in handled.verdicts if isinstance(each.disposition, Pause))
-        self._record(replace(handled, verdicts=paused))
+        self._record(replace(handled, verdicts=paused, followups=()))
         if trouble.stage is Stage.AUTH:
             # It comes again only once a probe has logged in: then it is this mail that is refused.
             self._paused_for_login.add((mail.delivery.generation, mail.delivery.tag))

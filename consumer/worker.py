@@ -1,7 +1,7 @@
 """The pipeline: decode → claim → compose → transact → decide. Its I/O is handed in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +29,7 @@ from consumer.core.outcome import (
     Poisonous,
 )
 from consumer.core.trail import Trail, claimed_trail, forged, read_trail
+from consumer.core.transaction import Transaction
 from publisher_lib.message import Email
 from publisher_lib.routing import TRACE_HEADERS
 
@@ -88,11 +89,17 @@ class Worker:
             return mail
 
     def handle(
-        self, mail: Mail, transact: Transact, *, is_login_proven: bool = False
+        self,
+        mail: Mail,
+        transact: Transact,
+        transactions: Iterable[Transaction] = (),
+        *,
+        is_login_proven: bool = False,
     ) -> Handled | None:
         """Return the record to settle; None when the delivery was given back untouched.
 
-        `is_login_proven`: the relay has taken our login since it last wanted one for this mail.
+        `transactions`, read after `transact`, are those that it made. `is_login_proven`: the relay
+        has taken our login since it last wanted one for this mail.
         """
         started_seconds, now = time.monotonic(), self.now()
         outcomes = self._outcomes(mail, now, transact)
@@ -114,7 +121,7 @@ class Worker:
             )
             for outcome, recipients in outcomes.items()
         )
-        return self._record(mail, verdicts, due, started_seconds)
+        return self._record(mail, verdicts, due, started_seconds, tuple(transactions))
 
     def back_to_lane(self, mail: Mail) -> Followup:
         """Return the copy that gives a mail back to its lane, no attempt spent."""
@@ -158,7 +165,12 @@ class Worker:
         return outcomes
 
     def _record(
-        self, mail: Mail, verdicts: tuple[Verdict, ...], due: datetime, started_seconds: float
+        self,
+        mail: Mail,
+        verdicts: tuple[Verdict, ...],
+        due: datetime,
+        started_seconds: float,
+        transactions: tuple[Transaction, ...],
     ) -> Handled:
         now, delivery = self.now(), mail.delivery
         accepted = any(isinstance(verdict.outcome, Accepted) for verdict in verdicts)
@@ -175,6 +187,7 @@ class Worker:
                 _signed_as_it_was(mail, followup)
                 for followup in followups(delivery, mail.trail, verdicts, now)
             ),
+            transactions=transactions,
         )
 
 

@@ -4,14 +4,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import cycle
 from typing import Final, Protocol
 
 from consumer.amqp import declare, tolerant
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.link import Link
+from consumer.amqp.link import Link, prefetch_of
+from consumer.amqp.unacked import Unacked
 from consumer.core.delivery import Delivery
 from consumer.core.topology import Topology
 from publisher_lib.broker_url import read_urls
@@ -47,6 +48,7 @@ class Consumer:
         self._urls = urls
         self._topology = topology
         self._prefetch = prefetch
+        self.unacked = Unacked()
         self._holds: set[tuple[str, Lane]] = set()
         self._generation = 0
         self._link: Link | None = None
@@ -74,6 +76,17 @@ class Consumer:
         """Whether deliveries can come in."""
         link = self._link
         return link is not None and link.is_open
+
+    @property
+    def prefetch(self) -> Mapping[Lane, int]:
+        """How many deliveries of each lane may be unacked at most."""
+        return {lane: prefetch_of(lane, self._prefetch) for lane in Lane}
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """Who holds a lane, or all."""
+        with self._lock:
+            return frozenset(who for who, _lane in self._holds)
 
     def is_current(self, delivery: Delivery) -> bool:
         """Whether the broker still counts on us for this delivery, as far as we know."""
@@ -145,7 +158,8 @@ class Consumer:
                 self._generation,
                 self._prefetch,
                 intake.put,
-                partial(self._declare, self._urls),
+                redeclare=partial(self._declare, self._urls),
+                unacked=self.unacked,
             )
             self._link = link
             self._apply_holds()
@@ -153,6 +167,7 @@ class Consumer:
         end = link.run()
         with self._lock:
             self._link = None
+        self.unacked.lost()
         intake.clear()
         if end and not self._closing.is_set():
             log.warning("broker connection lost", extra={"detail": end})

@@ -13,6 +13,7 @@ import pika
 
 from consumer.amqp.acks import Acks
 from consumer.amqp.properties import read_properties
+from consumer.amqp.unacked import Unacked
 from consumer.core.delivery import Delivery
 from consumer.core.topology import lane_queue
 from publisher_lib.broker_url import explain
@@ -27,11 +28,17 @@ RESUBSCRIBE_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 2.0
 
 
+def prefetch_of(lane: Lane, prefetch: int) -> int:
+    """Return how much of a lane may be unacked, where of the transactional one `prefetch` may."""
+    return max(1, prefetch // BULK_DIVISOR) if lane is Lane.BULK else prefetch
+
+
 class Link:
     """A consuming channel. `run` is its I/O thread; what is thread-safe says so.
 
     `generation` binds delivery tags to this channel; `deliver` gets each delivery on the I/O
-    thread; `redeclare` makes the queues again after the broker cancelled a consumer.
+    thread; `redeclare` makes the queues again after the broker cancelled a consumer; `unacked`
+    is told what comes and what is acked.
     """
 
     def __init__(
@@ -40,7 +47,9 @@ class Link:
         generation: int,
         prefetch: int,
         deliver: Callable[[Delivery], None],
+        *,
         redeclare: Callable[[], object],
+        unacked: Unacked,
     ) -> None:
         self.generation = generation
         self.is_open = False
@@ -48,6 +57,7 @@ class Link:
         self._prefetch = prefetch
         self._deliver = deliver
         self._redeclare = redeclare
+        self._unacked = unacked
         self._wanted: frozenset[Lane] = frozenset()
         self._tags: dict[str, Lane] = {}
         self._subscriptions = 0
@@ -110,6 +120,7 @@ class Link:
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(self._cancelled_by_broker)
         self.is_open = self.was_open = True
+        self._unacked.connected()
         self._subscribe()
 
     def _set_wanted(self, lanes: frozenset[Lane]) -> None:
@@ -124,7 +135,7 @@ class Link:
             tag = f"hopmail.{lane}.{self._subscriptions}"
             self._tags[tag] = lane
             # For the consumers that come after it (https://www.rabbitmq.com/docs/consumer-prefetch).
-            self._channel.basic_qos(prefetch_count=self._prefetch_of(lane))
+            self._channel.basic_qos(prefetch_count=prefetch_of(lane, self._prefetch))
             self._channel.basic_consume(
                 lane_queue(lane), partial(self._received, lane), consumer_tag=tag
             )
@@ -136,9 +147,6 @@ class Link:
             self._has_told = True
             log.info("consuming", extra={"prefetch": self._prefetch})
 
-    def _prefetch_of(self, lane: Lane) -> int:
-        return max(1, self._prefetch // BULK_DIVISOR) if lane is Lane.BULK else self._prefetch
-
     def _received(self, lane: Lane, _channel: Any, method: Any, found: Any, body: bytes) -> None:
         delivery = Delivery(
             lane=lane,
@@ -149,6 +157,7 @@ class Link:
             body=body,
             received_seconds=time.monotonic(),
         )
+        self._unacked.came(delivery)
         self._deliver(delivery)
 
     def _flush(self) -> None:
@@ -159,6 +168,7 @@ class Link:
         if self.is_open:
             for tag, is_for_all_below in self._acks.of(tags):
                 self._channel.basic_ack(tag, is_for_all_below)
+            self._unacked.acked(tags)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         """Subscribe again: the queue was deleted or moved (docs/consumer-cancel)."""

@@ -12,14 +12,13 @@ import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
-from consumer.amqp.queue_sampler import QueueSampler
 from consumer.amqp.settle import Settler
+from consumer.cli.measuring import SUPERVISOR, Measuring
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.core.topology import topology
-from consumer.core.waiting import places
 from consumer.daemon import FULL_HOLD, STOPS, Daemon
 from consumer.desk import Desk
 from consumer.intake import Intake
@@ -29,11 +28,7 @@ from consumer.ledger.opening import Hands
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
-from consumer.ops.ledger_figures import LedgerFigures
-from consumer.ops.log_figures import LogFigures
-from consumer.ops.metrics import Metrics
 from consumer.ops.one_cpu import OneCPU
-from consumer.ops.queue_figures import QueueFigures
 from consumer.settings import Settings
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
@@ -41,14 +36,8 @@ from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
-SUPERVISOR: Final = "SUPERVISE_PID"
-"""Set for the processes of `hopmail run`: the parent of each."""
-
 COLLECT_AFTER: Final = 10_000
 """Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
-
-SAMPLING_WORKER: Final = 0
-LEAVE_SECONDS: Final = 1.0
 
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
@@ -61,21 +50,14 @@ def consume() -> None:
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
-    metrics = Metrics(folder, settings.worker, settings.processes) if folder else None
-    if metrics:
-        logging.getLogger().addHandler(LogFigures(metrics.registry))
-    sampler = _sampler(settings, metrics) if metrics else None
-    daemon = _daemon(settings, metrics, sampler, one_cpu, _abandoned())
-    if metrics:
-        metrics.start()
-    if sampler:
-        sampler.start()
+    measuring = Measuring(settings, folder) if folder else None
+    daemon = _daemon(settings, measuring, one_cpu, _abandoned())
+    if measuring:
+        measuring.start()
     _spare_the_collector()
     code = daemon.run(settings.grace.total_seconds())
-    if sampler:
-        sampler.close(LEAVE_SECONDS)
-    if metrics:
-        metrics.remove()
+    if measuring:
+        measuring.stop()
     raise typer.Exit(code)
 
 
@@ -94,25 +76,16 @@ def _abandoned() -> Callable[[], bool]:
     return lambda: supervisor is not None and os.getppid() != int(supervisor)
 
 
-def _sampler(settings: Settings, metrics: Metrics) -> QueueSampler | None:
-    """Return what looks at the queues, in one process of the host."""
-    if settings.worker != SAMPLING_WORKER:
-        return None
-    figures = QueueFigures(metrics.registry, places(settings.retry_delays))
-    return QueueSampler(settings.amqp_urls, settings.retry_delays, settings.state_dir, figures.show)
-
-
 def _daemon(
     settings: Settings,
-    metrics: Metrics | None,
-    sampler: QueueSampler | None,
+    measuring: Measuring | None,
     one_cpu: OneCPU,
     is_abandoned: Callable[[], bool],
 ) -> Daemon:
     def keep_house() -> None:
         one_cpu.keep()
-        if metrics is not None:
-            metrics.heartbeat()
+        if measuring is not None:
+            measuring.heartbeat()
 
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
@@ -133,13 +106,8 @@ def _daemon(
         hold_if_uncertain=settings.if_uncertain == "hold",
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
-    if metrics is not None:
-        metrics.watch(
-            is_connected=lambda: consumer.is_connected,
-            breakers=relays.breakers,
-            is_ledger_in_trouble=lambda: ledger.is_in_trouble,
-        )
-        ledger.time_writes(LedgerFigures(metrics.registry, lambda: ledger.size_bytes).wrote)
+    if measuring is not None:
+        measuring.attach(consumer, relays, ledger)
     desk = Desk(
         worker=worker,
         ledger=ledger,
@@ -148,7 +116,8 @@ def _daemon(
         intake=intake,
         consumer=consumer,
         settler=settler,
-        record=_recorder(metrics, sampler),
+        record=_recorder(measuring),
+        copied=measuring.copied if measuring else _uncounted,
     )
     return Daemon(
         inbox=inbox,
@@ -198,12 +167,14 @@ def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
         raise typer.Exit(ExitCode.OK)
 
 
-def _recorder(metrics: Metrics | None, sampler: QueueSampler | None) -> Callable[[Handled], None]:
+def _uncounted(_lane: Lane, _copy: Followup) -> None:
+    """Stand for figures that nobody wants."""
+
+
+def _recorder(measuring: Measuring | None) -> Callable[[Handled], None]:
     def record(handled: Handled) -> None:
         log_handled(handled)
-        if metrics is not None:
-            metrics.record(handled)
-        if sampler is not None:
-            sampler.took(handled.delivery)
+        if measuring is not None:
+            measuring.record(handled)
 
     return record

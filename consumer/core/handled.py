@@ -7,6 +7,7 @@ from consumer.core.delivery import Delivery
 from consumer.core.disposition import Disposition
 from consumer.core.outcome import Outcome
 from consumer.core.record import record
+from consumer.core.transaction import Transaction
 
 
 @record
@@ -48,3 +49,5 @@ class Handled:
     duration_seconds: float
     """Handling time in this process."""
     followups: tuple[Followup, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
+    """What the relays that were asked said, in their order."""

@@ -51,6 +51,11 @@ def retry_key(lane: Lane, delay: timedelta) -> str:
     return f"{lane}.{format_duration(delay)}"
 
 
+def retry_delay(exchange: str, routing_key: str) -> str | None:
+    """Return the delay in a `retry_key`, as its queue's name has it; None for another exchange."""
+    return routing_key.partition(".")[2] if exchange == RETRY_EXCHANGE else None
+
+
 def topology(delays: tuple[timedelta, ...]) -> Topology:
     """Return the topology for a ladder of retry delays."""
     lanes = (_lane(lane) for lane in Lane)

@@ -1,6 +1,6 @@
 """What is counted and timed of handled deliveries. Labels are closed sets, shown from the start."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import product
 from typing import Final
@@ -8,8 +8,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumer.core.disposition import Reason
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Reply, Stage
+from consumer.core.topology import retry_delay
 from consumer.ops.facts import DISPOSITIONS, OUTCOMES, PLAIN, Fact, facts, worst
 from publisher_lib.routing import Lane
 
@@ -26,9 +27,12 @@ RETRIED: Final = ("refused", "unreachable", "in_doubt", "not_due")
 
 
 class Figures:
-    """Counters and histograms in a registry; every series they will ever have is there at once."""
+    """Counters and histograms in a registry; every series they will ever have is there at once.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `delays` are the steps of the ladder, as their queues' names have them.
+    """
+
+    def __init__(self, registry: CollectorRegistry, delays: Iterable[str] = ()) -> None:
         def counter(name: str, told: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
             return cache(Counter(name, told, labels, registry=registry).labels)
 
@@ -50,6 +54,11 @@ class Figures:
         self._dead_letters = counter("hopmail_dead_letters", "Dead letters.", ("lane", "reason"))
         self._retries = counter(
             "hopmail_retries", "Copies that wait for another attempt.", ("lane", "outcome")
+        )
+        self._retry_steps = counter(
+            "hopmail_retry_steps",
+            "Copies put into the retry queue of a delay, for whatever reason.",
+            ("lane", "delay"),
         )
         self._latency = cache(
             Histogram(
@@ -74,7 +83,7 @@ class Figures:
                 registry=registry,
             ).labels
         )
-        self._show_all()
+        self._show_all(delays)
 
     def record(self, handled: Handled) -> None:
         """Count a settled delivery."""
@@ -84,10 +93,18 @@ class Figures:
         for fact, verdict in zip(found, handled.verdicts, strict=True):
             self._recipients(lane, fact.outcome).inc(len(verdict.recipients))
             self._count(lane, fact)
+        for copy in handled.followups:
+            self.copied(lane, copy)
         if handled.latency_seconds is not None:
             # Clocks of two hosts differ; no mail arrives before it is published.
             self._latency(lane).observe(max(0.0, handled.latency_seconds))
             self._last_acceptance(lane).set_to_current_time()
+
+    def copied(self, lane: Lane, copy: Followup) -> None:
+        """Count a copy, if it is one that waits."""
+        delay = retry_delay(copy.exchange, copy.routing_key)
+        if delay is not None:
+            self._retry_steps(lane, delay).inc()
 
     def _count(self, lane: Lane, fact: Fact) -> None:
         stage = fact.stage.name if fact.stage else NONE
@@ -97,7 +114,7 @@ class Figures:
         if fact.disposition == "retry":
             self._retries(lane, fact.outcome).inc()
 
-    def _show_all(self) -> None:
+    def _show_all(self, delays: Iterable[str]) -> None:
         # `increase()` does not see the event with which a counter first appears.
         for lane in Lane:
             self._latency(lane)
@@ -107,6 +124,7 @@ class Figures:
             (self._recipients, product(Lane, OUTCOMES)),
             (self._dead_letters, product(Lane, Reason)),
             (self._retries, product(Lane, RETRIED)),
+            (self._retry_steps, product(Lane, delays)),
             (self._outcomes, _possible_outcomes()),
         ):
             for values in labels:

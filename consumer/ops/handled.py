@@ -9,6 +9,7 @@ from typing import Any, Final
 from consumer.core.disposition import Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import Undecodable
+from consumer.core.transaction import answering
 from consumer.ops.facts import UNDECODABLE, Fact, facts, worst
 from consumer.ops.mask import mask, mask_addresses, mask_quotations
 from publisher_lib.message import Email
@@ -64,6 +65,7 @@ def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
         "attempt": handled.attempt,
         "app_id": _app_id(delivery.properties.app_id or ""),
         **_told(fact, recipients),
+        "relay": answering(handled.transactions),
         "fields": _fields_at_fault(handled.verdicts) if fact.outcome == UNDECODABLE else None,
         "recipients": len(recipients),
         "to": [mask(name) for name in recipients[:SHOWN_RECIPIENTS]],

@@ -5,7 +5,7 @@ import platform
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
+from consumer.ops.relay_figures import RelayFigures
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +33,27 @@ LISTED_BY_ALL: Final = 0o755
 class Metrics:
     """Counts what is handled; between `start` and `remove`, in the file too.
 
-    A file that cannot be written is logged and counted; mail goes on.
+    `relays` and `delays` are those that the settings name. A file that cannot be written is logged
+    and counted; mail goes on.
     """
 
-    def __init__(self, directory: Path, worker: int, processes: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        worker: int,
+        *,
+        processes: int = 1,
+        relays: Iterable[str] = (),
+        delays: Iterable[str] = (),
+    ) -> None:
         self._path = _path(directory, worker)
         self._beside = self._path.with_suffix(".tmp")
         self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
         Gauge(
             "hopmail_processes", "Workers that this host is to have.", registry=self._registry
         ).set(processes)
-        self._figures = Figures(self._registry)
+        self._figures = Figures(self._registry, delays)
+        self._relay_figures = RelayFigures(self._registry, relays)
         self._heartbeat = Gauge(
             "hopmail_heartbeat_timestamp_seconds",
             "When the daemon's main loop last turned.",
@@ -95,6 +107,12 @@ class Metrics:
     def record(self, handled: Handled) -> None:
         """Count a settled delivery. Thread-safe."""
         self._figures.record(handled)
+        for transaction in handled.transactions:
+            self._relay_figures.record(transaction)
+
+    def copied(self, lane: Lane, copy: Followup) -> None:
+        """Count a copy that took the place of a delivery that was not handled. Thread-safe."""
+        self._figures.copied(lane, copy)
 
     def heartbeat(self) -> None:
         """Note that the daemon's main loop turns."""

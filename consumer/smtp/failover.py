@@ -10,6 +10,7 @@ from typing import Final
 from consumer.core.answer import Answer
 from consumer.core.envelope import Envelope
 from consumer.core.outcome import Unreachable
+from consumer.core.transaction import Transaction, worst_of
 from consumer.smtp.breaker import LOOK_SECONDS
 from consumer.smtp.commands import Lacking
 from consumer.smtp.member import Member, Turn
@@ -60,12 +61,14 @@ class Failover:
         content: bytes,
         before_dot: BeforeDot,
         ahead: Ahead | None = None,
+        note: Callable[[Transaction], None] = lambda _transaction: None,
     ) -> Answer:
         """Hand one mail over and return what became of each recipient. Raises GivenBack.
 
         As with one relay; but where that cannot be reached, lacks what the mail needs, or is lost
         before the final dot, the next is asked. Once the kernel has a byte of the dot it is not,
-        and what a relay says about mail or recipient is an answer.
+        and what a relay says about mail or recipient is an answer. `note` is told of each relay
+        that was asked.
         """
         self._blamed = None
         until = time.monotonic() + LONGEST_BEFORE_DOT_SECONDS
@@ -73,7 +76,7 @@ class Failover:
 
         def ask(turn: Turn) -> Unreachable | None:
             is_first = turn.member is next(self._healthy(), turn.member)
-            return _ask(turn, passing, content, before_dot, ahead if is_first else None)
+            return _ask(turn, passing, content, before_dot, ahead if is_first else None, note=note)
 
         untried = list(self._members)
         turn, self._turn = self._turn or self._wait_for_turn(untried), None
@@ -177,7 +180,13 @@ class Failover:
 
 
 def _ask(
-    turn: Turn, passing: Passing, content: bytes, before_dot: BeforeDot, ahead: Ahead | None
+    turn: Turn,
+    passing: Passing,
+    content: bytes,
+    before_dot: BeforeDot,
+    ahead: Ahead | None,
+    *,
+    note: Callable[[Transaction], None],
 ) -> Unreachable | None:
     # Each mail needs its own token of a rate.
     ahead = ahead if turn.member.pace is None else None
@@ -186,4 +195,6 @@ def _ask(
     except Lacking as lacking:
         passing.lacks(lacking.refused)
         return None
+    seconds = turn.transactor.transaction_seconds
+    note(Transaction(turn.member.name, worst_of(answer), seconds))
     return passing.answered(answer)

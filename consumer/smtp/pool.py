@@ -14,9 +14,16 @@ class Pool:
     def __init__(self, relay: Relay, limit: int | None) -> None:
         self._relay = relay
         self._limit = limit
+        self._made: list[Transactor] = []
         self._idle: list[Transactor] = []
         self._lent = 0
         self._freed = threading.Condition()
+
+    @property
+    def sessions_open(self) -> int:
+        """How many sessions there are now, lent or not."""
+        with self._freed:
+            return sum(transactor.is_open for transactor in self._made)
 
     def take(self) -> Transactor | None:
         """Return a transactor to be given back; None while all are lent."""
@@ -24,7 +31,7 @@ class Pool:
             if not self._is_free():
                 return None
             self._lent += 1
-            return self._idle.pop() if self._idle else self._relay.transactor()
+            return self._idle.pop() if self._idle else self._make()
 
     def give_back(self, transactor: Transactor) -> None:
         """End the loan."""
@@ -55,6 +62,11 @@ class Pool:
         for transactor in self._take_idle():
             transactor.drop()
             self.give_back(transactor)
+
+    def _make(self) -> Transactor:
+        made = self._relay.transactor()
+        self._made.append(made)
+        return made
 
     def _is_free(self) -> bool:
         return self._limit is None or self._lent < self._limit

@@ -105,8 +105,15 @@ class Transactor:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._session: Session | None = None
+        self.transaction_seconds: float | None = None
+        """From MAIL to the end of the last transaction; None where it did not come to MAIL."""
         self._opened_seconds = 0.0
         self._used_seconds = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session, as far as we know."""
+        return (session := self._session) is not None and session.is_open
 
     @property
     def is_told(self) -> bool:
@@ -130,9 +137,11 @@ class Transactor:
         patience = min(LONGEST_BEFORE_DOT_SECONDS, self._relay.url.data_timeout_seconds)
         deadline = time.monotonic() + patience
         while True:
+            self.transaction_seconds = None
             try:
                 session = self._ready(deadline)
-                return session.transact(envelope, content, before_dot, self._told_by(ahead))
+                began_seconds = time.monotonic()
+                answer = session.transact(envelope, content, before_dot, self._told_by(ahead))
             except NotOpened as failure:
                 return answer_for_all(envelope.recipients, failure.trouble)
             except StaleSession:
@@ -141,6 +150,9 @@ class Transactor:
             except OutOfStep:
                 # Neither is it out of step where nothing is pipelined.
                 self._relay.do_without_pipelining()
+            else:
+                self.transaction_seconds = time.monotonic() - began_seconds
+                return answer
             finally:
                 self._used_seconds = time.monotonic()
                 if self._session is not None and self._session.has_failed_ahead:

@@ -48,6 +48,11 @@ class Relays:
         """Whether a relay is taken to be in trouble, by its host and port."""
         return {member.name: partial(_is_open, member) for member in self.members}
 
+    @property
+    def sessions_open(self) -> Mapping[str, int]:
+        """How many sessions there are with a relay now, by its host and port."""
+        return {member.name: member.pool.sessions_open for member in self.members}
+
     def on_change(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after each change of `is_open`; it must not block."""
         self._callbacks.append(callback)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +10,8 @@ import pika
 import pytest
 
 from consumer.amqp.consume import Consumer
-from consumer.core.delivery import Delivery
+from consumer.amqp.unacked import Unacked
+from consumer.core.delivery import Delivery, Properties
 from consumer.core.topology import lane_queue, topology
 from publisher_lib.routing import Lane
 from tests.support.broker import LADDER, VirtualHost
@@ -269,3 +271,93 @@ def test_a_topology_of_another_shape_ends_consuming_with_its_reason(vhost: Virtu
 
     assert consumer.close(SOON_SECONDS)
     assert QUEUE in str(consumer.mismatch)
+
+
+def test_what_is_unacked_is_known_until_it_is_acked(vhost: VirtualHost) -> None:
+    with consuming(vhost) as running:
+        for lane in (Lane.TRANSACTIONAL, Lane.BULK, Lane.TRANSACTIONAL):
+            vhost.publish_raw(b"{}", lane=lane)
+        first, *others = (running.take() for _ in range(3))
+        unacked = running.consumer.unacked
+        assert {each.tag for each in unacked.deliveries()} == {1, 2, 3}
+
+        running.consumer.ack(first)
+        wait_until(lambda: unacked.deliveries() == others, what="the ack")
+        for each in others:
+            running.consumer.ack(each)
+        wait_until(lambda: unacked.deliveries() == [], what="the acks")
+
+        assert unacked.received == {
+            (Lane.TRANSACTIONAL, False): 2,
+            (Lane.TRANSACTIONAL, True): 0,
+            (Lane.BULK, False): 1,
+            (Lane.BULK, True): 0,
+        }
+
+
+def test_with_its_connection_what_was_unacked_is_gone_and_counts_when_it_comes_again(
+    vhost: VirtualHost,
+) -> None:
+    with consuming(vhost) as running:
+        for _ in range(2):
+            vhost.publish_raw(b"{}")
+            running.take()
+        unacked = running.consumer.unacked
+        running.consumer.hold("test")
+        before = unacked.connections
+
+        lose_connection(vhost, running)
+        while_held = unacked.deliveries()
+        running.consumer.release("test")
+        anew = [running.take() for _ in range(2)]
+
+        assert (before, unacked.connections) == (1, 2)
+        assert while_held == []
+        assert unacked.deliveries() == anew
+        assert unacked.received[Lane.TRANSACTIONAL, False] == 2
+        assert unacked.received[Lane.TRANSACTIONAL, True] == 2
+
+
+def test_who_holds_a_lane_or_all_is_known(vhost: VirtualHost) -> None:
+    with consuming(vhost, prefetch=8) as running:
+        consumer = running.consumer
+        assert consumer.holders == frozenset()
+        consumer.hold("full", (Lane.BULK,))
+        consumer.hold("relay")
+        assert consumer.holders == {"full", "relay"}
+        consumer.release("relay")
+        assert consumer.holders == {"full"}
+        assert consumer.prefetch == {Lane.TRANSACTIONAL: 8, Lane.BULK: 2}
+
+
+def test_what_is_unacked_can_be_read_while_it_changes() -> None:
+    unacked, done = Unacked(), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            read_lengths.append(len(unacked.deliveries()))
+
+    read_lengths: list[int] = []
+    with ThreadPoolExecutor(1) as readers:
+        reading = readers.submit(read)
+        for tag in range(50_000):
+            unacked.came(delivered(tag))
+            if tag >= 100:
+                unacked.acked((tag - 100,))
+        done.set()
+        reading.result(10)
+
+    assert max(read_lengths) <= 101
+    assert len(unacked.deliveries()) == 100
+
+
+def delivered(tag: int) -> Delivery:
+    return Delivery(
+        lane=Lane.BULK,
+        tag=tag,
+        generation=1,
+        redelivered=False,
+        properties=Properties(),
+        body=b"",
+        received_seconds=0.0,
+    )

@@ -1,12 +1,14 @@
 """The line of a handled delivery: what it tells, and what it must never tell."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from consumer.core.handled import Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
+from consumer.core.transaction import Transaction
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
 from consumer.ops.mask import mask, mask_addresses, mask_quotations
@@ -50,6 +52,15 @@ def test_an_accepted_delivery_is_told_with_its_times(output: Output) -> None:
         "to": ["a***@example.org", "g***@example.net"],
         "latency_seconds": 12.5,
     }
+
+
+def test_the_line_says_which_relay_answered(output: Output) -> None:
+    down = Transaction("first:25", Unreachable(Stage.CONNECT, "down"), None)
+    taken = Transaction("second:25", Accepted(Reply(250)), 0.1)
+
+    line = line_of(output, replace(handled(Accepted(Reply(250))), transactions=(down, taken)))
+
+    assert line["relay"] == "second:25"
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,26 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.core.disposition import Reason
-from consumer.core.handled import Handled
+from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
+from consumer.core.transaction import Transaction
 from consumer.ops.metrics import Metrics, sweep
-from publisher_lib.routing import Lane
+from publisher_lib.routing import EXCHANGE, RETRY_EXCHANGE, Lane
 from tests.ops.deliveries import EMAIL, every_outcome, handled
 from tests.support.consumer_process import wait_until
 
 OK = Reply(250, "2.0.0", "ok")
 HOST = socket.gethostname()
 RELAY = "relay.example.org:587"
+OTHER = "other.example.org:25"
+DOWN = Unreachable(Stage.CONNECT, "down")
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -56,7 +60,7 @@ def counted(folder: Path, name: str) -> dict[tuple[str, ...], float]:
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
-    return Metrics(tmp_path, 0)
+    return Metrics(tmp_path, 0, relays=(RELAY, OTHER), delays=("30s", "2m"))
 
 
 def record(metrics: Metrics, *records: Handled) -> None:
@@ -118,6 +122,45 @@ def test_figures_equal_what_was_recorded(metrics: Metrics, tmp_path: Path) -> No
     assert value(tmp_path, "hopmail_handling_seconds_count") == 10
 
 
+def test_every_copy_that_waits_counts_under_its_delay(metrics: Metrics, tmp_path: Path) -> None:
+    aside = Followup(RETRY_EXCHANGE, "bulk.2m", {})
+    to_its_lane = Followup(EXCHANGE, "bulk", {})
+    for copy in (aside, to_its_lane):
+        metrics.copied(Lane.BULK, copy)
+    record(
+        metrics,
+        handled(Accepted(OK), Refused(Stage.RCPT, Reply(450))),
+        handled(Refused(Stage.RCPT, Reply(450))),
+        handled(Refused(Stage.RCPT, Reply(550))),
+        handled(body=EMAIL | {"send_at": "2026-11-24T13:00:00Z"}),
+    )
+
+    assert counted(tmp_path, "hopmail_retry_steps_total") == {
+        ("30s", "transactional"): 3,
+        ("2m", "bulk"): 1,
+    }
+
+
+def test_each_relay_that_was_asked_counts_with_its_time(metrics: Metrics, tmp_path: Path) -> None:
+    down, taken = Transaction(RELAY, DOWN, None), Transaction(OTHER, Accepted(OK), 0.75)
+    record(
+        metrics,
+        replace(handled(Accepted(OK)), transactions=(down, taken)),
+        replace(handled(Accepted(OK)), transactions=(taken,)),
+        handled(body=b"{"),
+    )
+
+    assert counted(tmp_path, "hopmail_transactions_total") == {
+        ("unreachable", RELAY): 1,
+        ("accepted", OTHER): 2,
+    }
+    assert value(tmp_path, "hopmail_transaction_seconds_count", relay=RELAY) == 0
+    assert value(tmp_path, "hopmail_transaction_seconds_sum", relay=OTHER) == 1.5
+    name = "hopmail_transaction_seconds_bucket"
+    assert value(tmp_path, name, relay=OTHER, le="0.5") == 0
+    assert value(tmp_path, name, relay=OTHER, le="1.0") == 2
+
+
 def test_latency_falls_into_its_bucket(metrics: Metrics, tmp_path: Path) -> None:
     record(metrics, handled(Accepted(OK)))
 
@@ -145,7 +188,13 @@ def test_every_series_is_there_from_the_start(metrics: Metrics, tmp_path: Path) 
     metrics.write()
     before = samples(tmp_path).keys()
 
+    asked = tuple(
+        Transaction(relay, outcome, 0.1)
+        for relay in (RELAY, OTHER)
+        for outcome in (Accepted(OK), Refused(Stage.MAIL, Reply(450)), DOWN, InDoubt("lost"))
+    )
     record(metrics, *every_outcome(), *(handled(Accepted(OK), lane=lane) for lane in Lane))
+    record(metrics, replace(handled(Accepted(OK)), transactions=asked))
 
     assert before == samples(tmp_path).keys()
     reasons = {labels for name, labels in before if name == "hopmail_dead_letters_total"}

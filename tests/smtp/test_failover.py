@@ -19,12 +19,13 @@ from consumer.core.outcome import (
     Unreachable,
 )
 from consumer.core.relay_url import RelayURL
+from consumer.core.transaction import Transaction
 from consumer.smtp import failover as failover_module
 from consumer.smtp.failover import Failover
 from consumer.smtp.relays import Relays
 from consumer.smtp.session import GivenBack
 from tests.support.consumer_process import wait_until
-from tests.support.smtp_script import Event, Rule, by_recipient, hang_up, reset, say, silence
+from tests.support.smtp_script import Event, Rule, by_recipient, hang_up, late, reset, say, silence
 from tests.support.smtp_server import SmtpServer, smtp_server
 from tests.support.transacting import ANN, BOB, CONTENT, ENVELOPE, SENDER, yes
 
@@ -504,3 +505,76 @@ def test_what_was_passed_on_is_logged(pair: Pair, caplog: pytest.LogCaptureFixtu
         ("relay in trouble", first, None),
         ("passed on", first, second),
     ]
+
+
+def test_each_relay_that_was_asked_is_told_of_with_its_outcome_and_time(pair: Pair) -> None:
+    transactor = pair.serve({"CONNECT": hang_up()}, {"END_OF_DATA": late(0.2, "250 ok")})
+    told: list[Transaction] = []
+
+    with transactor.turn():
+        transactor.transact(ENVELOPE, CONTENT, yes, None, told.append)
+
+    down, taken = told
+    assert (down.relay, down.word, down.seconds) == (place(pair.first), "unreachable", None)
+    assert (taken.relay, taken.word) == (place(pair.second), "accepted")
+    assert taken.seconds is not None
+    assert 0.2 <= taken.seconds < 10
+
+
+def test_a_mail_lost_on_the_way_was_a_transaction_of_both(pair: Pair) -> None:
+    transactor = pair.serve({"DATA": hang_up()})
+    told: list[Transaction] = []
+
+    with transactor.turn():
+        transactor.transact(ENVELOPE, CONTENT, yes, None, told.append)
+
+    assert [each.word for each in told] == ["unreachable", "accepted"]
+    assert all(each.seconds is not None for each in told)
+
+
+def test_a_relay_that_went_away_has_not_the_time_of_the_mail_before(pair: Pair) -> None:
+    transactor = pair.serve()
+    send(transactor)
+    pair.first.stop()
+    told: list[Transaction] = []
+
+    with transactor.turn():
+        transactor.transact(ENVELOPE, CONTENT, yes, None, told.append)
+
+    assert [(each.word, each.seconds is None) for each in told] == [
+        ("unreachable", True),
+        ("accepted", False),
+    ]
+
+
+def test_who_was_not_asked_is_not_told_of(pair: Pair) -> None:
+    transactor = pair.serve(lacking=True)
+    told: list[Transaction] = []
+
+    with transactor.turn():
+        transactor.transact(ENVELOPE, CONTENT * 100, yes, None, told.append)
+
+    assert [each.relay for each in told] == [place(pair.second)]
+
+
+def test_sessions_count_while_they_are_open_lent_or_not(pair: Pair) -> None:
+    first, second = pair.serve(), pair.transactor()
+    with first.turn(), second.turn():
+        first.transact(ENVELOPE, CONTENT, yes)
+        second.transact(ENVELOPE, CONTENT, yes)
+    both = pair.relays.sessions_open
+    with first.turn():
+        lent = pair.relays.sessions_open
+    pair.first.script["MAIL"] = hang_up("421 4.3.2 closing")
+    send(first)
+    lost = pair.relays.sessions_open
+    first.close()
+
+    names = place(pair.first), place(pair.second)
+    assert both == lent == dict(zip(names, (2, 0), strict=True))
+    assert lost == dict(zip(names, (1, 0), strict=True)), "the relay closed that of the last mail"
+    assert pair.relays.sessions_open == dict.fromkeys(names, 0)
+
+
+def place(server: SmtpServer) -> str:
+    return f"127.0.0.1:{server.port}"

@@ -19,6 +19,7 @@ from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.core.decide import RetryPolicy
 from consumer.core.envelope import Composed
+from consumer.core.handled import Handled
 from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Standing, Wanted, fingerprint
 from consumer.core.mail import Mail
 from consumer.core.relay_url import RelayURL
@@ -29,8 +30,9 @@ from consumer.ledger.ledger import Ledger
 from consumer.ledger.owner import in_hands
 from consumer.smtp.relays import Relays
 from consumer.worker import Worker
+from dev.processes import free_ports
 from publisher_lib.confirms import ConfirmedPublisher
-from publisher_lib.routing import DEAD_EXCHANGE, EXCHANGE, RETRY_EXCHANGE
+from publisher_lib.routing import DEAD_EXCHANGE, EXCHANGE, RETRY_EXCHANGE, Lane
 from tests.ledger.stores import RETENTION, SqlitePlace, wanted
 from tests.support.broker import LADDER, VirtualHost
 from tests.support.consumer_process import wait_until
@@ -51,6 +53,8 @@ class Office:
         self.mine, self.other = place.process(), place.process()
         self.ledger = Ledger(self.mine.store, self.mine.notes, RETENTION)
         self.deliveries = Deliveries()
+        self.records: list[Handled] = []
+        self.copies: list[tuple[Lane, str]] = []
         self.consumer = Consumer((vhost.url,), topology(LADDER), 10)
         self.publisher = ConfirmedPublisher((vhost.url,))
         login = f"hopmail-{vhost.name}"
@@ -73,7 +77,8 @@ class Office:
             intake=self.intake,
             consumer=self.consumer,
             settler=self.settler,
-            record=lambda _handled: None,
+            record=self.records.append,
+            copied=lambda lane, copy: self.copies.append((lane, copy.exchange)),
         )
 
     def open(self) -> None:
@@ -181,12 +186,51 @@ def test_a_mails_claim_is_kept_until_its_copy_is_on_the_broker(
     (office.desk.return_to_lane if returns else office.desk.set_aside)(mail)
     wait_for_refusal(caplog)
     assert office.claim_elsewhere(mail).must_wait
+    assert office.copies == []
 
     vhost.declare_topology()
 
     assert office.settler.wait_idle(SOON_SECONDS)
     assert office.claim_elsewhere(mail).granted == (ANN,)
     assert office.deliveries.take(SOON_SECONDS).properties.message_id == "m-1"
+    exchange = EXCHANGE if returns else RETRY_EXCHANGE
+    assert office.copies == [(Lane.TRANSACTIONAL, exchange)], "told of once it is on the broker"
+
+
+def test_a_mail_is_told_of_with_the_relay_that_was_asked(
+    office: Office, vhost: VirtualHost
+) -> None:
+    vhost.publish_raw(email([ANN, BOB]), message_id="m-1")
+    mail = office.take()
+    with office.transactor.turn():
+        office.desk.handle(0, mail, office.transactor, lambda: None)
+    assert office.settler.wait_idle(SOON_SECONDS)
+    wait_until(lambda: office.records, SOON_SECONDS, "the record")
+
+    (handled,) = office.records
+    (transaction,) = handled.transactions
+    assert (transaction.relay, transaction.word) == (*office.relays.breakers, "refused")
+
+
+def test_of_a_mail_that_waits_for_a_relay_no_copy_is_told(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    office = Office(vhost, f"smtp://127.0.0.1:{port}?tls=none", tmp_path)
+    with ExitStack() as stack:
+        stack.callback(office.close)
+        office.open()
+        vhost.publish_raw(email([ANN, BOB]), message_id="m-1")
+        mail = office.take()
+        assert mail.claim is not None
+        in_doubt = replace(mail, claim=replace(mail.claim, granted=(ANN,), doubtful=(BOB,)))
+        with office.transactor.turn():
+            office.desk.handle(0, in_doubt, office.transactor, lambda: None)
+
+    (handled,) = office.records
+    assert [verdict.recipients for verdict in handled.verdicts] == [(ANN,)]
+    assert handled.followups == (), "that of BOB is made when its turn comes again"
+    assert [each.word for each in handled.transactions] == ["unreachable"]
 
 
 def test_what_processes_died_of_is_not_made_ready_beside_another(
