@@ -17,7 +17,7 @@ from consumer.ops.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES_FILE = PROMETHEUS / "rules.yml"
-TEST_FILES = [PROMETHEUS / name for name in ("rules.test.yml", "objective.test.yml")]
+TEST_FILES = sorted(PROMETHEUS.glob("*.test.yml"))
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES_FILE.read_text())["groups"]
@@ -49,7 +49,7 @@ WORDS: Final = {
 }
 """PromQL's own."""
 
-STEP_SECONDS: Final = 15
+STEP_SECONDS: Final = 30
 """By which an alert's `for` is changed to see whether its tests notice."""
 
 
