@@ -15,7 +15,7 @@ PLACEHOLDER: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 @dataclass(frozen=True)
 class Span:
-    """What Grafana shows at once, in Unix seconds; `$__rate_interval` stands for `rate_interval`."""
+    """What Grafana shows at once, from `start` to `end` (Unix seconds)."""
 
     start: float
     end: float
