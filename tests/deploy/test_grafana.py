@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.core.topology import DEAD_QUEUE, lane_queue, retry_queue
-from consumer.ops.metrics import Metrics
 from consumer.settings import load_settings
 from dev.broker import private_node
 from dev.dashboard import Panel, Span, panels
@@ -22,6 +20,9 @@ from publisher_lib.routing import Lane
 from tests.support.broker import Broker, VirtualHost
 from tests.support.prometheus import observed, send_all_kinds
 from tests.support.to_come import missing
+
+pytestmark = pytest.mark.timeout(300)
+"""The first test that needs it waits for a broker and for traffic."""
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -72,21 +73,33 @@ def provisioned(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> dict[str, set[str]]:
-    """Return each series' name that a worker writes, and its labels."""
-    metrics = Metrics(tmp_path, 0)
-    metrics.watch(
-        is_connected=lambda: True,
-        breakers={"relay.example.org:587": lambda: False},
-        is_ledger_in_trouble=lambda: False,
-    )
-    metrics.write()
-    [page] = tmp_path.iterdir()
+@dataclass(frozen=True)
+class Shown:
+    """Prometheus after real traffic, and the span in which that was."""
+
+    prometheus: Prometheus
+    span: Span
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    with private_node(management=True, prometheus=True) as node:
+        vhost = VirtualHost(Broker(node.url, node.management_url), "grafana")
+        vhost.create()
+        folder = tmp_path_factory.mktemp("grafana")
+        with observed(vhost, folder, broker_port=node.prometheus_port) as scene:
+            send_all_kinds(scene)
+            scene.wait_for("sum(hopmail_handling_seconds_count)", scene.expected.handled)
+            yield Shown(scene.prometheus, Span(scene.began_at, time.time(), 1, "15s"))
+        vhost.delete()
+
+
+@pytest.fixture(scope="module")
+def written(shown: Shown) -> dict[str, set[str]]:
+    """Return each series' name that the workers write, and its labels."""
     labels: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(page.read_text()):
-        for sample in family.samples:
-            labels.setdefault(sample.name, set()).update(sample.labels)
+    for series in shown.prometheus.instant('{__name__=~"hopmail_.+"}', shown.span.end):
+        labels.setdefault(series.labels["__name__"], set()).update(series.labels)
     return labels
 
 
@@ -241,28 +254,6 @@ def test_grafana_finds_the_dashboard_where_compose_mounts_it() -> None:
     )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Prometheus after real traffic, and the span in which that was."""
-
-    prometheus: Prometheus
-    span: Span
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with private_node(management=True, prometheus=True) as node:
-        vhost = VirtualHost(Broker(node.url, node.management_url), "grafana")
-        vhost.create()
-        folder = tmp_path_factory.mktemp("grafana")
-        with observed(vhost, folder, broker_port=node.prometheus_port) as scene:
-            send_all_kinds(scene)
-            scene.wait_for("sum(hopmail_handling_seconds_count)", scene.expected.handled)
-            yield Shown(scene.prometheus, Span(scene.began_at, time.time(), 1, "15s"))
-        vhost.delete()
-
-
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "panel", [panel for panel in panels() if panel.queries], ids=lambda panel: panel.title
 )
