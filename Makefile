@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail test faults soak test-brokers test-cluster bench check format clean
+.PHONY: help setup demo run mail picture test faults soak test-brokers test-cluster bench check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -14,8 +14,8 @@ help:  ## list what there is
 	@echo "  HOPMAIL_AMQP_URL=amqp://… has demo and run use that RabbitMQ, whose queues must be idle;"
 	@echo "  without it they start a private one."
 
-setup:  ## install all that is needed: RabbitMQ, Postfix's smtp-sink and Redis (Debian's), .venv
-	@dev/setup.sh --with broker --with smtp-sink --with redis
+setup:  ## install all that is needed: RabbitMQ, smtp-sink, Redis and Prometheus (Debian's), .venv
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring
 
 demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
 	@dev/setup.sh $(broker)
@@ -29,8 +29,12 @@ mail:  ## show the mail that the demo or `make run` caught
 	@dev/setup.sh
 	@$(python) -X utf8 -m dev.mail
 
+picture:  ## draw the dashboard after two minutes of real mail: docs/dashboard.png
+	@dev/setup.sh --with broker --with monitoring --with bench
+	@$(python) -X utf8 -m dev.picture
+
 test:  ## run every test beside a RabbitMQ of its own (a quarter of an hour); T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink --with redis
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else

@@ -59,6 +59,7 @@ class Node:
         self,
         *,
         management: bool = False,
+        prometheus: bool = False,
         settings: Mapping[str, object] = NOTHING,
         arguments: Sequence[str] = (),
         address: str = LOOPBACK,
@@ -73,7 +74,14 @@ class Node:
         self.folder = Path(tempfile.mkdtemp(prefix="hopmail-broker-", dir=parent))
         self._place = Place.free(self.folder, address)
         cookie = self._company.cookie
-        write_files(self._place, owner, cookie=cookie, management=management, settings=settings)
+        write_files(
+            self._place,
+            owner,
+            cookie=cookie,
+            management=management,
+            prometheus=prometheus,
+            settings=settings,
+        )
         self._environment = environment(self._place, self._company.mapper.port, arguments)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -108,6 +116,11 @@ class Node:
     def management_url(self) -> str:
         """The management plugin's API, if that was asked for."""
         return f"http://guest:guest@{self.address}:{self._place.management_port}/api"
+
+    @property
+    def prometheus_port(self) -> int:
+        """Where the plugin for Prometheus listens, if that was asked for."""
+        return self._place.prometheus_port
 
     @property
     def pid(self) -> int:
@@ -178,11 +191,14 @@ class Node:
 def private_node(
     *,
     management: bool = False,
+    prometheus: bool = False,
     settings: Mapping[str, object] = NOTHING,
     arguments: Sequence[str] = (),
 ) -> Iterator[Node]:
     """Run a node for the length of a block. Raises BrokerFailed when it does not start."""
-    node = Node(management=management, settings=settings, arguments=arguments)
+    node = Node(
+        management=management, prometheus=prometheus, settings=settings, arguments=arguments
+    )
     try:
         node.start()
         node.wait_ready()

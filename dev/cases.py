@@ -79,7 +79,7 @@ def _refused(publisher: Publisher, _url: str) -> str:
     ).message_id
 
 
-def _breach(_publisher: Publisher, url: str) -> str:
+def breach(_publisher: Publisher, url: str) -> str:
     """Publish past the library, as an app in another language could."""
     message_id = str(uuid.uuid4())
     body = {
@@ -109,5 +109,5 @@ CASES: Final = (
     Case("invoice to Zoë Ångström, cc 山田 花子, attachment", _invoice),
     Case("report, deferred once by the relay (451)", _greylisted, attempts=2),
     Case("to a mailbox that is not there (550)", _refused, DEAD),
-    Case("breaks the contract, published raw", _breach, DEAD),
+    Case("breaks the contract, published raw", breach, DEAD),
 )

@@ -17,12 +17,13 @@ class Place:
     address: str
     amqp_port: int
     management_port: int
+    prometheus_port: int
     distribution_port: int
 
     @classmethod
     def free(cls, folder: Path, address: str) -> "Place":
         """Return one with ports nobody listens on."""
-        return cls(folder, address, *free_ports(3))
+        return cls(folder, address, *free_ports(4))
 
     @property
     def node_name(self) -> str:
@@ -36,6 +37,7 @@ def write_files(
     *,
     cookie: str,
     management: bool,
+    prometheus: bool,
     settings: Mapping[str, object],
 ) -> None:
     """Write the node's files into its folder, for the account that runs it."""
@@ -52,9 +54,16 @@ def write_files(
         lines["management.tcp.ip"] = place.address
         lines["management.tcp.port"] = place.management_port
         lines["collect_statistics_interval"] = 1000
+    if prometheus:
+        lines["prometheus.tcp.ip"] = place.address
+        lines["prometheus.tcp.port"] = place.prometheus_port
     lines |= settings
+    plugins = [
+        *(["rabbitmq_management"] if management else []),
+        *(["rabbitmq_prometheus"] if prometheus else []),
+    ]
     files = {
-        "plugins": "[rabbitmq_management].\n" if management else "[].\n",
+        "plugins": f"[{','.join(plugins)}].\n",
         "rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in lines.items()),
         ".erlang.cookie": cookie,
     }

@@ -18,12 +18,18 @@ LATER: Final = "later"
 NOBODY: Final = "nobody"
 """A mailbox with this local part is always refused."""
 
+DOUBT: Final = "doubt"
+"""The first mail to a mailbox with this local part gets no answer: the connection is cut."""
+
+AWAY: Final = "421 4.3.2 Closed for a moment"
+
 
 class Relay:
-    """The running server, and its mails."""
+    """The running server, and its mails. While it `is_away` it turns every client away."""
 
     def __init__(self, maildir: Path) -> None:
         self.maildir = maildir
+        self.is_away = False
         (self.port,) = free_ports(1)
 
     @property
@@ -38,9 +44,26 @@ class Relay:
 
 
 class _Handler:
-    def __init__(self, maildir: Path) -> None:
-        self._mails = mailbox.Maildir(maildir)
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._mails = mailbox.Maildir(relay.maildir)
         self._deferred: set[str] = set()
+        self._doubted: set[str] = set()
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, session: Any, _envelope: Any, name: str, lines: list[str]
+    ) -> list[str]:
+        session.host_name = name
+        return [AWAY] if self._relay.is_away else lines
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self._relay.is_away:
+            return AWAY
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
@@ -55,8 +78,13 @@ class _Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(  # noqa: N802 - aiosmtpd's name
-        self, _server: Any, _session: Any, envelope: Any
+        self, server: Any, _session: Any, envelope: Any
     ) -> str:
+        doubted = {name for name in envelope.rcpt_tos if name.partition("@")[0] == DOUBT}
+        if doubted - self._doubted:
+            self._doubted |= doubted
+            server.transport.abort()
+            return AWAY
         # A delivering server notes the envelope above the header (RFC 5321 §4.4).
         trace = [f"Return-Path: <{envelope.mail_from}>"]
         trace += [f"Delivered-To: {recipient}" for recipient in envelope.rcpt_tos]
@@ -72,7 +100,7 @@ def mail_catcher(maildir: Path) -> Iterator[Relay]:
     maildir.parent.mkdir(parents=True, exist_ok=True)
     relay = Relay(maildir)
     server = Controller(
-        _Handler(maildir), LOOPBACK, relay.port, server_hostname="relay.example", ident="Hopmail"
+        _Handler(relay), LOOPBACK, relay.port, server_hostname="relay.example", ident="Hopmail"
     )
     server.start()
     try:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with bench]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,6 +46,8 @@ wanted_packages() {
   [[ $with != *faketime* || -x /usr/bin/faketime ]] || echo faketime
   [[ $with != *network* ]] || command -v ip >/dev/null || echo iproute2
   [[ $with != *debootstrap* || -x /usr/sbin/debootstrap ]] || echo debootstrap
+  [[ $with != *monitoring* || -x /usr/bin/prometheus ]] || echo prometheus
+  [[ $with != *monitoring* || -x /usr/bin/prometheus-node-exporter ]] || echo prometheus-node-exporter
 }
 
 # Debian starts a service as soon as it is installed, unless this file forbids it.
@@ -77,7 +79,7 @@ install_packages() {
   # Out of Ctrl-C's reach, as it would leave packages half installed.
   setsid apt-get "${apt_options[@]}" install "$@" || return
   # Nor do they start at the next boot.
-  for service in rabbitmq-server postfix redis-server; do
+  for service in rabbitmq-server postfix redis-server prometheus prometheus-node-exporter; do
     [[ " $* " != *" $service "* ]] || ! command -v systemctl || systemctl disable "$service" || true
   done
 }
@@ -123,7 +125,7 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with bench]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]" ;;
   esac
 done
 

@@ -44,3 +44,25 @@ def test_it_begins_with_an_empty_maildir(tmp_path: Path) -> None:
         send(relay.port, "ada@example.org")
     with mail_catcher(tmp_path / "Maildir") as relay:
         assert not relay.message_ids()
+
+
+def test_while_away_it_turns_everybody_away(tmp_path: Path) -> None:
+    with mail_catcher(tmp_path / "Maildir") as relay:
+        relay.is_away = True
+        with pytest.raises(smtplib.SMTPSenderRefused) as turned_away:
+            send(relay.port, "ada@example.org")
+        relay.is_away = False
+        send(relay.port, "ada@example.org")
+
+    assert turned_away.value.smtp_code == 421
+    assert relay.message_ids() == {"m1": 1}
+
+
+def test_the_first_mail_to_doubt_gets_no_answer(tmp_path: Path) -> None:
+    with mail_catcher(tmp_path / "Maildir") as relay:
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            send(relay.port, "doubt@example.org")
+        assert not relay.message_ids()
+        send(relay.port, "doubt@example.org")
+
+    assert relay.message_ids() == {"m1": 1}
