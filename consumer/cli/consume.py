@@ -14,7 +14,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.cli.measuring import SUPERVISOR, Measuring
-from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
+from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Followup, Handled
@@ -27,6 +27,7 @@ from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
+from consumer.ops.control import Control
 from consumer.ops.handled import log_handled
 from consumer.ops.one_cpu import OneCPU
 from consumer.settings import Settings
@@ -46,12 +47,23 @@ AGAIN_SECONDS: Final = 3.0
 def consume() -> None:
     """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
     settings = settings_or_exit()
-    logs.configure(settings.log_level, settings.log_format, settings.worker)
+    archive = logs_or_exit(settings, settings.worker)
+    control = Control(settings.state_dir)
+    _obey(control, settings)
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
     measuring = Measuring(settings, folder) if folder else None
-    daemon = _daemon(settings, measuring, one_cpu, _abandoned())
+
+    def keep_house() -> None:
+        one_cpu.keep()
+        if measuring is not None:
+            measuring.heartbeat()
+        if archive is not None:
+            archive.tend()
+        _obey(control, settings)
+
+    daemon = _daemon(settings, measuring, keep_house, _abandoned())
     if measuring:
         measuring.start()
     _spare_the_collector()
@@ -59,6 +71,11 @@ def consume() -> None:
     if measuring:
         measuring.stop()
     raise typer.Exit(code)
+
+
+def _obey(control: Control, settings: Settings) -> None:
+    if (asked := control.look()) is not None:
+        logs.change_level(asked.log_level or settings.log_level)
 
 
 def _spare_the_collector() -> None:
@@ -79,14 +96,9 @@ def _abandoned() -> Callable[[], bool]:
 def _daemon(
     settings: Settings,
     measuring: Measuring | None,
-    one_cpu: OneCPU,
+    keep_house: Callable[[], None],
     is_abandoned: Callable[[], bool],
 ) -> Daemon:
-    def keep_house() -> None:
-        one_cpu.keep()
-        if measuring is not None:
-            measuring.heartbeat()
-
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 

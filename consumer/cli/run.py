@@ -7,8 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
+from consumer.cli.start import (
+    check_archive_or_exit,
+    ledger_or_exit,
+    relays_or_exit,
+    settings_or_exit,
+)
 from consumer.ledger.store import LedgerTrouble
+from consumer.ops.control import LOG_LEVEL, Control
 from consumer.ops.metrics import sweep
 from consumer.settings import Settings
 
@@ -28,10 +34,14 @@ def run() -> None:
     settings = settings_or_exit()
     # Here too: told once, and not by each process.
     relays_or_exit(settings)
+    check_archive_or_exit(settings)
     # A disk that is full now is waited for, by each of them.
     with suppress(LedgerTrouble):
         _ledger, hands = ledger_or_exit(settings)
         hands.close()
+    # Where it cannot be, each process says that it obeys.
+    with suppress(OSError):
+        Control(settings.state_dir).ask(LOG_LEVEL, None)
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]
