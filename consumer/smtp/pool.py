@@ -47,8 +47,8 @@ class Pool:
 
     def close_idle(self) -> None:
         """Leave the relay with the sessions that have had nothing to do for long, or have ended."""
-        for transactor in self._take_idle():
-            transactor.close_if_idle()
+        for transactor in self._take_idle(spent_only=True):
+            transactor.close()
             self.give_back(transactor)
 
     def close(self) -> None:
@@ -71,9 +71,11 @@ class Pool:
     def _is_free(self) -> bool:
         return self._limit is None or self._lent < self._limit
 
-    def _take_idle(self) -> list[Transactor]:
-        # Lent meanwhile: a session that is being left still counts at the relay.
+    def _take_idle(self, *, spent_only: bool = False) -> list[Transactor]:
+        # Lent meanwhile: a session that is being left still counts at the relay. One that serves
+        # stays: whoever found none would open another.
         with self._freed:
-            idle, self._idle = self._idle, []
-            self._lent += len(idle)
-            return idle
+            taken = [each for each in self._idle if each.is_spent or not spent_only]
+            self._idle = [each for each in self._idle if each not in taken]
+            self._lent += len(taken)
+            return taken

@@ -158,10 +158,10 @@ class Transactor:
                 if self._session is not None and self._session.has_failed_ahead:
                     self._relay.tell_one_by_one()
 
-    def close_if_idle(self) -> None:
-        """Leave the relay when the session has had nothing to do for long, or has ended."""
-        if self._session is not None and not self._serves(self._session):
-            self.close()
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is a session that has had nothing to do for long, or has ended."""
+        return self._session is not None and not self._serves(self._session)
 
     def close(self) -> None:
         """Leave the relay, if there is a session; another transaction opens a new one."""
@@ -185,7 +185,8 @@ class Transactor:
 
     def _ready(self, deadline: float) -> Session:
         """Return the kept session where it still serves, else a fresh one. Raises NotOpened."""
-        self.close_if_idle()
+        if self.is_spent:
+            self.close()
         if self._session is None:
             self._session = self._relay.open(deadline)
             self._opened_seconds = time.monotonic()

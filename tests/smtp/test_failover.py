@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -555,6 +556,26 @@ def test_who_was_not_asked_is_not_told_of(pair: Pair) -> None:
         transactor.transact(ENVELOPE, CONTENT * 100, yes, None, told.append)
 
     assert [each.relay for each in told] == [place(pair.second)]
+
+
+def test_looking_for_sessions_to_leave_makes_nobody_open_another(pair: Pair) -> None:
+    threads = [pair.serve(), pair.transactor()]
+    most, end = 0, time.monotonic() + 3.0
+
+    def send_often(transactor: Failover) -> None:
+        while time.monotonic() < end:
+            send(transactor)
+
+    sending = [threading.Thread(target=send_often, args=(each,)) for each in threads]
+    for thread in sending:
+        thread.start()
+    while time.monotonic() < end:
+        pair.relays.members[0].pool.close_idle()
+        most = max(most, pair.first.open_sessions)
+    for thread in sending:
+        thread.join()
+
+    assert most <= len(threads)
 
 
 def test_sessions_count_while_they_are_open_lent_or_not(pair: Pair) -> None:

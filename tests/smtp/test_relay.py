@@ -169,21 +169,19 @@ def test_the_url_says_how_many_mails_a_session_takes() -> None:
     assert server.sessions == 3
 
 
-def test_an_idle_session_is_left_and_a_busy_one_kept() -> None:
+def test_an_idle_session_is_spent_and_a_busy_one_is_not() -> None:
     with smtp_server() as server:
         busy, idle = transactor(server), transactor(server, Limits(idle_seconds=0.01))
+        assert not busy.is_spent, "there is none yet"
         assert accepted(busy)
         assert accepted(idle)
 
-        def is_left() -> bool:
-            idle.close_if_idle()
-            return server.open_sessions == 1
-
-        wait_until(is_left)
-        busy.close_if_idle()
-        assert server.open_sessions == 1
+        wait_until(lambda: idle.is_spent)
+        assert not busy.is_spent
+        idle.close()
         busy.close()
-        busy.close_if_idle()
+
+        assert not idle.is_spent
         wait_until(lambda: server.open_sessions == 0)
 
 
