@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_IXOTH
 
 import typer
 
@@ -96,8 +97,14 @@ def _rates(settings: Settings) -> Iterator[Line]:
 
 def _metrics(directory: Path | None) -> Iterator[Line]:
     if directory is None:
-        yield True, "metrics: off (HOPMAIL_METRICS_DIR is not set)"
-    elif directory.is_dir() and os.access(directory, os.W_OK):
-        yield True, f"metrics: written to {directory}"
+        yield True, "metrics: off (HOPMAIL_METRICS_DIR is none)"
+        return
+    # What is missing is made at the start.
+    path = [each for each in (directory, *directory.parents) if os.access(each, os.F_OK)]
+    if path[0].is_dir() and os.access(path[0], os.W_OK):
+        closed = next((each for each in path if not each.stat().st_mode & S_IXOTH), None)
+        readers = f"; only users who may look into {closed} can read it" if closed else ""
+        yield True, f"metrics: written to {directory}{readers}"
     else:
-        yield False, f"metrics: {directory} is no folder this user can write to; create it"
+        cure = "make it so, or name another place in HOPMAIL_METRICS_DIR"
+        yield False, f"metrics: {directory} cannot be written by this user; {cure}"

@@ -24,6 +24,7 @@ WRITE_SECONDS: Final = 5.0
 LAST_WRITE_SECONDS: Final = 1.0
 
 READABLE_BY_ALL: Final = 0o644
+LISTED_BY_ALL: Final = 0o755
 """node_exporter runs as another user."""
 
 
@@ -33,10 +34,13 @@ class Metrics:
     A file that cannot be written is logged and counted; mail goes on.
     """
 
-    def __init__(self, directory: Path, worker: int) -> None:
+    def __init__(self, directory: Path, worker: int, processes: int = 1) -> None:
         self._path = _path(directory, worker)
         self._beside = self._path.with_suffix(".tmp")
         self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
+        Gauge(
+            "hopmail_processes", "Workers that this host is to have.", registry=self._registry
+        ).set(processes)
         self._figures = Figures(self._registry)
         self._heartbeat = Gauge(
             "hopmail_heartbeat_timestamp_seconds",
@@ -78,6 +82,11 @@ class Metrics:
         for relay, is_open in breakers.items():
             opened.labels(relay).set_function(is_open)
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where whoever has more figures for the file puts them."""
+        return self._registry
+
     def start(self) -> None:
         """Write the file now, and from now on."""
         self.heartbeat()
@@ -94,6 +103,7 @@ class Metrics:
     def write(self) -> None:
         """Replace the file, in one step for whoever reads it."""
         try:
+            _make(self._path.parent)
             self._beside.write_bytes(generate_latest(self._registry))
             self._beside.chmod(READABLE_BY_ALL)
             self._beside.replace(self._path)
@@ -150,6 +160,12 @@ class _Labelled(CollectorRegistry):
                 if not sample.name.endswith("_created")
             ]
             yield metric
+
+
+def _make(directory: Path) -> None:
+    if not directory.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(LISTED_BY_ALL)
 
 
 def _path(directory: Path, worker: int) -> Path:

@@ -65,6 +65,10 @@ def _ledger_file(found: dict[str, Any]) -> str:
     return f"sqlite://{quote(str(found['state_dir'] / DEFAULT_FILE))}"
 
 
+def _metrics_folder(found: dict[str, Any]) -> str:
+    return str(found["state_dir"] / "metrics")
+
+
 def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
     delays, max_age = info.data.get("retry_delays"), info.data.get("max_age")
     if delays and max_age and retention <= max_age + delays[-1]:
@@ -156,7 +160,10 @@ class Settings(BaseSettings):
         "",
     )
     metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
-        "METRICS_DIR", "Folder for the `.prom` files node_exporter reads; none: no metrics", ""
+        "METRICS_DIR",
+        "Folder for the `.prom` files node_exporter reads; `none`: no metrics."
+        " By default `metrics` in the state folder",
+        _metrics_folder,
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],

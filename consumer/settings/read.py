@@ -78,8 +78,8 @@ def read_logins(text: str) -> frozenset[str]:
 
 
 def read_folder(text: str) -> Path | None:
-    """Read a folder's path; nothing means none."""
-    return Path(text).absolute() if text else None
+    """Read a folder's path, or `none`."""
+    return None if text.strip().casefold() == "none" else Path(text).absolute()
 
 
 def read_state_folder(text: str) -> Path:

@@ -172,12 +172,14 @@ def test_check_says_why_redis_cannot_be_used(tmp_path: Path, login: str, said: s
 
 
 def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
     ended = hopmail(
         "check",
         amqp_url=vhost.url,
         smtp_url=NOWHERE,
         retry_delays=DELAYS,
-        metrics_dir=tmp_path / "none",
+        metrics_dir=tmp_path / "file" / "metrics",
     )
 
     wrong = [line for line in ended.stdout.splitlines() if line.startswith("✗ ")]
@@ -185,7 +187,32 @@ def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) 
     (nothing,) = [line for line in wrong if line.startswith("✗ topology: ")]
     assert "more missing; run `hopmail topology apply`" in nothing
     assert [line for line in wrong if line.startswith("✗ relay connect: 127.0.0.1:9")]
-    assert wrong[-1].startswith(f"✗ metrics: {tmp_path}/none is no folder")
+    assert wrong[-1] == (
+        f"✗ metrics: {tmp_path}/file/metrics cannot be written by this user;"
+        " make it so, or name another place in HOPMAIL_METRICS_DIR"
+    )
+
+
+def metrics_line(**settings: object) -> str:
+    ended = hopmail("check", amqp_url=DEAD_BROKER, smtp_url=NOWHERE, **settings)
+    (line,) = [line for line in ended.stdout.splitlines() if " metrics: " in line]
+    return line
+
+
+def test_check_says_where_metrics_go_and_who_can_read_them(tmp_path: Path) -> None:
+    folder, closed = tmp_path / "open", tmp_path / "closed"
+    closed.mkdir(mode=0o750)
+    for path in (*tmp_path.parents, tmp_path):
+        path.chmod(path.stat().st_mode | 0o011)
+
+    assert metrics_line(state_dir=folder) == f"✓ metrics: written to {folder}/metrics"
+    assert not (folder / "metrics").exists(), "it only looks"
+    assert metrics_line(state_dir=closed) == (
+        f"✓ metrics: written to {closed}/metrics; only users who may look into {closed} can read it"
+    )
+    assert metrics_line(state_dir=tmp_path, metrics_dir="none") == (
+        "✓ metrics: off (HOPMAIL_METRICS_DIR is none)"
+    )
 
 
 def test_check_probes_every_relay_and_names_it(vhost: VirtualHost, tmp_path: Path) -> None:

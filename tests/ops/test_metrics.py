@@ -276,16 +276,45 @@ def test_a_file_that_cannot_be_written_is_told_once_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "later"
+    folder.touch()
     metrics = Metrics(folder, 0)
     caplog.set_level(logging.WARNING)
 
     metrics.write()
     metrics.write()
-    folder.mkdir()
+    folder.unlink()
     metrics.write()
 
     assert [line.getMessage() for line in caplog.records] == ["metrics not written"]
     assert value(folder, "hopmail_metrics_write_failures_total") == 2
+
+
+def test_a_folder_that_is_missing_is_made_for_everybody_to_read(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "metrics"
+    metrics = Metrics(folder, 0)
+
+    umask = os.umask(0o077)
+    try:
+        metrics.write()
+    finally:
+        os.umask(umask)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert path_of(folder).exists()
+
+
+def test_a_folder_that_is_there_keeps_its_mode(metrics: Metrics, tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+
+    metrics.write()
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+def test_it_tells_how_many_workers_there_are_to_be(tmp_path: Path) -> None:
+    Metrics(tmp_path, 0, processes=3).write()
+
+    assert value(tmp_path, "hopmail_processes") == 3
 
 
 def test_an_error_in_a_watched_state_does_not_end_the_writing(

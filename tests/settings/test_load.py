@@ -36,7 +36,7 @@ def test_two_settings_are_enough() -> None:
     assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 64, 2)
     assert settings.worker == 0
     assert settings.grace == timedelta(seconds=30)
-    assert settings.metrics_dir is None
+    assert settings.metrics_dir == Path("/var/lib/hopmail/metrics")
     assert settings.state_dir == Path("/var/lib/hopmail")
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
 
@@ -80,6 +80,8 @@ def test_the_prefetch_follows_the_sessions(
         ("GRACE", "10m", timedelta(minutes=10)),
         ("OPERATOR_LOGINS", "ops, admin,", frozenset({"ops", "admin"})),
         ("METRICS_DIR", "/var/lib/metrics", Path("/var/lib/metrics")),
+        ("METRICS_DIR", "none", None),
+        ("METRICS_DIR", " None ", None),
         ("STATE_DIR", "/srv/hopmail", Path("/srv/hopmail")),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
