@@ -1,6 +1,7 @@
 """The ledger as the daemon sees it: claims and endings, committed in groups by one thread."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ AGAIN_SECONDS: Final = 1.0
 HOUSEKEEPING_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 600.0
+SIZE_SECONDS: Final = 30.0
 
 CROWD: Final = 4
 LINGER_SECONDS: Final = 0.002
@@ -45,14 +47,21 @@ class Ledger:
         self._ended = False
         self._is_crowded = False
         self._unkept = False
-        self._settle_seconds = self._prune_seconds = 0.0
+        self._settle_seconds = self._prune_seconds = self._size_seconds = 0.0
+        self.size_bytes = math.nan
+        """As it was half a minute ago, at most; NaN while that is not known."""
         self._on_trouble: Callable[[bool], None] = lambda _is_in_trouble: None
+        self._wrote: Callable[[float], None] = lambda _seconds: None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def start(self, on_trouble: Callable[[bool], None]) -> None:
         """Begin. `on_trouble` is called with True when it can't be written, False when it can."""
         self._on_trouble = on_trouble
         self._thread.start()
+
+    def time_writes(self, wrote: Callable[[float], None]) -> None:
+        """Have `wrote` called with the seconds that each commit of a group takes."""
+        self._wrote = wrote
 
     @property
     def trouble(self) -> str:
@@ -165,7 +174,10 @@ class Ledger:
             if not answer.done():
                 answer.set_result(self._store.deaths(fingerprints))
         if group.claims is None:
+            began_seconds = time.monotonic()
             group.claims = self._store.apply(group.wanted, [each for each, _done in group.ended])
+            if group.wanted or group.ended:
+                self._wrote(time.monotonic() - began_seconds)
             self._tell_ended(group)
         self._look_again(group, group.claims)
         return group.claims
@@ -208,6 +220,16 @@ class Ledger:
             pruned = self._store.prune(self._retention)
             # A part at a time, so that claims need not wait long.
             self._prune_seconds = now + (AGAIN_SECONDS if pruned else PRUNE_SECONDS)
+        if now >= self._size_seconds:
+            self._size_seconds = now + SIZE_SECONDS
+            self._measure()
+
+    def _measure(self) -> None:
+        try:
+            self.size_bytes = float(self._store.size())
+        except LedgerTrouble:
+            # It may be written all the same.
+            self.size_bytes = math.nan
 
     def _enter(self, trouble: str) -> None:
         if self._trouble:

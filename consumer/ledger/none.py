@@ -10,9 +10,13 @@ class NoLedger:
 
     trouble = ""
     is_in_trouble = False
+    size_bytes = 0.0
 
     def start(self, on_trouble: Callable[[bool], None]) -> None:
         """Begin; there will be no trouble."""
+
+    def time_writes(self, wrote: Callable[[float], None]) -> None:
+        """Write nothing."""
 
     def claim(self, wanted: Sequence[Wanted], done: Callable[[Sequence[Claim]], None]) -> None:
         """Grant every recipient."""

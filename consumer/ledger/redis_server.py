@@ -93,6 +93,15 @@ class Server:
             self._give_up(error)
         return {each: int(count) for each, count in zip(fingerprints, found, strict=True) if count}
 
+    def used_memory(self) -> int:
+        """Return how many bytes Redis uses; it may not tell every login."""
+        try:
+            return int(self._redis.info("memory")["used_memory"])
+        except (redis.RedisError, KeyError) as error:
+            raise LedgerTrouble(
+                f"Redis: it does not tell its size ({type(error).__name__})"
+            ) from error
+
     def close(self) -> None:
         """End the lease, if Redis can be told, and disconnect."""
         self._closing.set()

@@ -138,6 +138,14 @@ class SqliteStore:
             )
         return len(keys)
 
+    def size(self) -> int:
+        """Return the bytes of the file, and of what SQLite has not moved there yet."""
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        try:
+            return sum(file.stat().st_size for file in files if file.exists())
+        except OSError as error:
+            raise LedgerTrouble(f"{self._path}: {error.strerror}") from error
+
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:

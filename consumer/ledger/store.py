@@ -26,6 +26,9 @@ class Store(Protocol):
     def prune(self, retention: timedelta) -> int:
         """Forget what last changed longer ago than `retention`; return how many entries."""
 
+    def size(self) -> int:
+        """Return how many bytes it takes where it is kept."""
+
     def close(self) -> None:
         """Let go of it."""
 

@@ -1,6 +1,7 @@
 """The ledger's thread: groups, order, trouble and its end."""
 
 import logging
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -312,3 +313,49 @@ def test_who_waits_while_a_ledger_in_trouble_closes_is_let_go(path: Path) -> Non
 
 def _fail(*_args: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_every_commit_of_a_group_is_timed_and_no_other(process: Process) -> None:
+    took: list[float] = []
+    process.ledger.time_writes(took.append)
+
+    claim = process.claim(wanted())
+    process.ledger.deaths([b"d" * 16])
+    ended = threading.Event()
+    process.ledger.end(claim, unsettled(claim), ended.set)
+
+    assert ended.wait(SOON_SECONDS)
+    assert len(took) == 2
+    assert all(0 < seconds < SOON_SECONDS for seconds in took)
+
+
+def test_its_size_is_known_soon_and_grows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, process: Process
+) -> None:
+    wait_until(lambda: process.ledger.size_bytes > 0)
+    before = process.ledger.size_bytes
+    monkeypatch.setattr(ledger_module, "SIZE_SECONDS", 0.0)
+    process.ledger._size_seconds = 0.0
+
+    for number in range(200):
+        process.claim(wanted(number))
+
+    def is_known() -> bool:
+        files = (path, path.with_name(f"{path.name}-wal"))
+        return before < process.ledger.size_bytes == sum(file.stat().st_size for file in files)
+
+    wait_until(is_known, what="its size")
+
+
+def test_a_size_that_is_not_told_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, process: Process
+) -> None:
+    def refuse() -> int:
+        raise LedgerTrouble("NOPERM")
+
+    monkeypatch.setattr(process.store, "size", refuse)
+    process.ledger._size_seconds = 0.0
+
+    assert process.claim(wanted()).granted
+    wait_until(lambda: math.isnan(process.ledger.size_bytes))
+    assert not process.ledger.is_in_trouble

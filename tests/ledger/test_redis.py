@@ -421,3 +421,21 @@ def test_a_restart_between_the_dot_and_the_answer_costs_nothing(
     here.end(claim, State.ACCEPTED, FIRST)
 
     assert there.claim(wanted("a")).skipped == {"a": Standing.DONE}
+
+
+def test_its_size_is_the_memory_that_redis_uses(here: RedisProcess, client: redis.Redis) -> None:
+    before = here.store.size()
+    client.set("other", b"x" * 1_000_000)
+
+    assert here.store.size() - before > 900_000
+
+
+def test_a_redis_that_does_not_tell_its_size_can_be_written_all_the_same(tmp_path: Path) -> None:
+    with redis_server(tmp_path, "--rename-command", "INFO", "") as server:
+        process = RedisPlace(RedisURL.parse(server.url), tmp_path / "hosts").process()
+        try:
+            with pytest.raises(LedgerTrouble, match="does not tell its size"):
+                process.store.size()
+            assert process.claim(wanted()).granted
+        finally:
+            process.die()
