@@ -12,12 +12,14 @@ import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
+from consumer.amqp.queue_sampler import QueueSampler
 from consumer.amqp.settle import Settler
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
 from consumer.core.topology import topology
+from consumer.core.waiting import places
 from consumer.daemon import FULL_HOLD, STOPS, Daemon
 from consumer.desk import Desk
 from consumer.intake import Intake
@@ -27,8 +29,11 @@ from consumer.ledger.opening import Hands
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
 from consumer.ops.handled import log_handled
+from consumer.ops.ledger_figures import LedgerFigures
+from consumer.ops.log_figures import LogFigures
 from consumer.ops.metrics import Metrics
 from consumer.ops.one_cpu import OneCPU
+from consumer.ops.queue_figures import QueueFigures
 from consumer.settings import Settings
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
@@ -42,6 +47,9 @@ SUPERVISOR: Final = "SUPERVISE_PID"
 COLLECT_AFTER: Final = 10_000
 """Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
 
+SAMPLING_WORKER: Final = 0
+LEAVE_SECONDS: Final = 1.0
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -53,12 +61,19 @@ def consume() -> None:
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
-    metrics = Metrics(folder, settings.worker) if folder else None
-    daemon = _daemon(settings, metrics, one_cpu, _abandoned())
+    metrics = Metrics(folder, settings.worker, settings.processes) if folder else None
+    if metrics:
+        logging.getLogger().addHandler(LogFigures(metrics.registry))
+    sampler = _sampler(settings, metrics) if metrics else None
+    daemon = _daemon(settings, metrics, sampler, one_cpu, _abandoned())
     if metrics:
         metrics.start()
+    if sampler:
+        sampler.start()
     _spare_the_collector()
     code = daemon.run(settings.grace.total_seconds())
+    if sampler:
+        sampler.close(LEAVE_SECONDS)
     if metrics:
         metrics.remove()
     raise typer.Exit(code)
@@ -79,9 +94,18 @@ def _abandoned() -> Callable[[], bool]:
     return lambda: supervisor is not None and os.getppid() != int(supervisor)
 
 
+def _sampler(settings: Settings, metrics: Metrics) -> QueueSampler | None:
+    """Return what looks at the queues, in one process of the host."""
+    if settings.worker != SAMPLING_WORKER:
+        return None
+    figures = QueueFigures(metrics.registry, places(settings.retry_delays))
+    return QueueSampler(settings.amqp_urls, settings.retry_delays, settings.state_dir, figures.show)
+
+
 def _daemon(
     settings: Settings,
     metrics: Metrics | None,
+    sampler: QueueSampler | None,
     one_cpu: OneCPU,
     is_abandoned: Callable[[], bool],
 ) -> Daemon:
@@ -115,6 +139,7 @@ def _daemon(
             breakers=relays.breakers,
             is_ledger_in_trouble=lambda: ledger.is_in_trouble,
         )
+        ledger.time_writes(LedgerFigures(metrics.registry, lambda: ledger.size_bytes).wrote)
     desk = Desk(
         worker=worker,
         ledger=ledger,
@@ -123,7 +148,7 @@ def _daemon(
         intake=intake,
         consumer=consumer,
         settler=settler,
-        record=_recorder(metrics),
+        record=_recorder(metrics, sampler),
     )
     return Daemon(
         inbox=inbox,
@@ -173,10 +198,12 @@ def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
         raise typer.Exit(ExitCode.OK)
 
 
-def _recorder(metrics: Metrics | None) -> Callable[[Handled], None]:
+def _recorder(metrics: Metrics | None, sampler: QueueSampler | None) -> Callable[[Handled], None]:
     def record(handled: Handled) -> None:
         log_handled(handled)
         if metrics is not None:
             metrics.record(handled)
+        if sampler is not None:
+            sampler.took(handled.delivery)
 
     return record
