@@ -10,14 +10,23 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pika
 import pytest
 
-from consumer.amqp import queue_sampler
+from consumer.amqp import declare, queue_sampler
 from consumer.amqp.queue_sampler import FILE, QueueSampler
 from consumer.amqp.seen_empty import SeenEmpty
 from consumer.core.delivery import Delivery, Properties
-from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue, retry_key, retry_queue
+from consumer.core.topology import (
+    DEAD_KEY,
+    DEAD_QUEUE,
+    lane_queue,
+    retry_key,
+    retry_queue,
+    topology,
+)
 from consumer.core.waiting import Stock
+from dev.broker import private_node
 from publisher_lib.routing import DEAD_EXCHANGE, PUBLISHED_AT_MS, RETRY_EXCHANGE, Lane
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
@@ -260,6 +269,31 @@ def test_a_queue_that_is_not_there_holds_nothing_and_hides_no_other(
         vhost.declare_topology(LADDER)
         vhost.publish_raw(b"{}")
         wait_until(lambda: running.counts() == expected | {TRANSACTIONAL: 1})
+
+
+def test_a_broker_that_lost_its_queues_for_a_while_makes_no_message_younger(tmp_path: Path) -> None:
+    """It tells of each that there is nothing in it."""
+    with private_node() as node:
+        declare.apply((node.url,), topology(LADDER))
+        with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish(DEAD_EXCHANGE, DEAD_KEY, b"{}")
+        with sampling((node.url,), tmp_path) as running:
+            running.wait_for_looks()
+        known = {DEAD_QUEUE: 1_795_521_600.0}
+        SeenEmpty(tmp_path / FILE, _broker_of(tmp_path)).write(known)
+
+        with sampling((node.url,), tmp_path) as running:
+            wait_until(lambda: running.counts() == {DEAD_QUEUE: 1}, what="its message")
+            server = f"{{'%2F_{DEAD_QUEUE}', node()}}"
+            node.control("eval", f"ra:stop_server(quorum_queues, {server}).")
+            wait_until(lambda: running.counts() == {}, what="nothing")
+            running.wait_for_looks()
+            node.control("eval", f"ra:restart_server(quorum_queues, {server}).")
+            wait_until(lambda: running.counts() == {DEAD_QUEUE: 1}, what="its message again")
+
+            assert running.stocks[DEAD_QUEUE].oldest_seconds == known[DEAD_QUEUE]
 
 
 def test_a_bug_in_what_is_shown_is_logged_and_ends_nothing(
