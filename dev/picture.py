@@ -124,7 +124,7 @@ def _asking(prometheus: Prometheus, span: Span) -> Callable[[Panel], Answer]:
 
 
 def _send(url: str, relay: Relay, seconds: float) -> None:
-    """Publish mail of every kind, at a pace that goes up and down."""
+    """Publish mail of every kind, at chance intervals; for a while the relay is away."""
     began = time.monotonic()
     with Publisher(url) as publisher:
         number = 0
