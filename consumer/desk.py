@@ -12,6 +12,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settlement, Settler
 from consumer.core.answer import Answer
+from consumer.core.correlation import correlation
 from consumer.core.disposition import Pause
 from consumer.core.endings import settled, unsettled
 from consumer.core.envelope import Composed
@@ -22,6 +23,7 @@ from consumer.intake import READING_SLOT, Intake
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
+from consumer.ops.concerning import Concerning
 from consumer.smtp.failover import Failover
 from consumer.smtp.session import Ahead, GivenBack
 from consumer.worker import Worker
@@ -88,10 +90,8 @@ class Desk:
         waited_seconds = time.monotonic() - mail.delivery.received_seconds
         log.warning(
             "waits for another process",
-            extra={
-                "message_id": mail.delivery.properties.message_id,
-                "waited_seconds": round(waited_seconds, 1),
-            },
+            extra=correlation(mail.delivery.properties)
+            | {"waited_seconds": round(waited_seconds, 1)},
         )
         self._replace(mail, self._worker.aside(mail))
 
@@ -127,7 +127,9 @@ class Desk:
 
         key = mail.delivery.generation, mail.delivery.tag
         self._hands.take(slot, mail.fingerprint)
-        handled = self._worker.handle(mail, transact, is_login_proven=key in self._paused_for_login)
+        is_login_proven = key in self._paused_for_login
+        with Concerning(mail.delivery.properties):
+            handled = self._worker.handle(mail, transact, is_login_proven=is_login_proven)
         self._hands.put_down(slot)
         self._paused_for_login.discard(key)
         if handled is None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.properties import copy_properties
+from consumer.core.correlation import correlation
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
 from consumer.core.record import record
@@ -96,7 +97,8 @@ class Settler:
                 confirms.refused.append(followup)
                 log.error(
                     "follow-up not confirmed",
-                    extra={"exchange": followup.exchange, "detail": str(error)},
+                    extra=correlation(confirms.settlement.delivery.properties)
+                    | {"exchange": followup.exchange, "detail": str(error)},
                 )
             if confirms.awaited:
                 return

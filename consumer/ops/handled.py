@@ -1,11 +1,11 @@
 """The one log line of a handled delivery: what became of it, and nothing of what it says."""
 
 import logging
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
+from consumer.core.correlation import TRACEPARENT, matching
 from consumer.core.disposition import Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import Undecodable
@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 SHOWN_RECIPIENTS: Final = 3
 LONGEST_APP_ID: Final = 64
-TRACEPARENT: Final = re.compile(r"[0-9a-f-]{1,128}")
 FOR_A_PERSON: Final = frozenset(
     {
         Reason.INTERNAL_ERROR,
@@ -59,7 +58,7 @@ def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
     delivery, fact = handled.delivery, worst(found)
     recipients = [name for verdict in handled.verdicts for name in verdict.recipients]
     told: dict[str, Any] = {
-        "message_id": _matching(MESSAGE_ID, handled.message_id),
+        "message_id": matching(MESSAGE_ID, handled.message_id),
         "lane": str(delivery.lane),
         "attempt": handled.attempt,
         "app_id": _app_id(delivery.properties.app_id or ""),
@@ -70,7 +69,7 @@ def _fields(handled: Handled, found: tuple[Fact, ...]) -> dict[str, Any]:
         "latency_seconds": _milliseconds(handled.latency_seconds),
         "duration_seconds": _milliseconds(handled.duration_seconds),
         "redelivered": delivery.redelivered or None,
-        "traceparent": _matching(TRACEPARENT, handled.traceparent),
+        "traceparent": matching(TRACEPARENT, handled.traceparent),
     }
     if len(found) > 1:
         told["verdicts"] = [
@@ -116,8 +115,3 @@ def _fields_at_fault(verdicts: tuple[Verdict, ...]) -> list[str] | None:
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
-
-
-def _matching(form: re.Pattern[str], text: str | None) -> str | None:
-    # What is not of its form may be anything at all, a body too.
-    return text if text and form.fullmatch(text) else None

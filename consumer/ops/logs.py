@@ -12,6 +12,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Literal
 
+from consumer.ops import concerning
 from consumer.ops.mask import mask_addresses
 
 Fields = MutableMapping[str, Any]
@@ -82,6 +83,8 @@ class _Lines(logging.Formatter):
         }
         given = islice(record.__dict__.items(), OF_EVERY_RECORD, None)
         fields.update(item for item in given if item[0] not in OTHERS_NOTES)
+        if "message_id" not in fields:
+            fields |= concerning.ids()
         if isinstance(detail := fields.get("detail"), str):
             fields["detail"] = mask_addresses(detail)
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:

@@ -416,7 +416,7 @@ def test_a_process_that_stands_still_does_not_stop_the_lane_of_another(
         consuming(vhost.url, server.url, prefetch=8) as first,
     ):
         for message_id in mine:
-            vhost.publish_raw(email(), message_id=message_id)
+            vhost.publish_raw(email(), message_id=message_id, headers={"traceparent": "00-1"})
         wait_until(lambda: claimed(vhost) == 8, what="the claims")
         first.signal(signal.SIGSTOP)
         server.script.clear()
@@ -428,6 +428,7 @@ def test_a_process_that_stands_still_does_not_stop_the_lane_of_another(
             told = second.events("waits for another process")
             assert told
             assert {line["message_id"] for line in told} <= mine
+            assert {line["traceparent"] for line in told} == {"00-1"}
             assert all(10 <= line["waited_seconds"] < 20 for line in told)
             assert sink.count() == 1
 

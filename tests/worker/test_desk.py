@@ -147,6 +147,8 @@ def lose(vhost: VirtualHost, exchange: str) -> None:
 
 def wait_for_refusal(caplog: pytest.LogCaptureFixture) -> None:
     wait_until(lambda: "follow-up not confirmed" in caplog.messages, SOON_SECONDS, "a refusal")
+    told = [record for record in caplog.records if record.message == "follow-up not confirmed"]
+    assert {record.__dict__["message_id"] for record in told} == {"m-1"}
 
 
 def test_a_mail_that_is_no_longer_ours_is_left_to_whoever_gets_it_anew(
