@@ -1,5 +1,6 @@
 """From the broker to the inbox: each delivery is read, and claims its recipients on the ledger."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
+from consumer.core.correlation import correlation
 from consumer.core.delivery import Delivery
 from consumer.core.endings import unsettled
 from consumer.core.ledger import Claim, Wanted, fingerprint
@@ -19,6 +21,8 @@ from consumer.ledger.ledger import CROWD, LINGER_SECONDS, Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.worker import Worker
+
+log = logging.getLogger(__name__)
 
 READING_SLOT: Final = 0
 """In hands; the sessions' come after it."""
@@ -133,8 +137,11 @@ class Intake:
     def _opened(
         self, group: list[Delivery], prints: list[bytes], deaths: Mapping[bytes, int]
     ) -> Iterator[Mail]:
+        is_traced = log.isEnabledFor(logging.DEBUG)
         for delivery, found in zip(group, prints, strict=True):
             if self._is_current(delivery):
+                if is_traced:
+                    _trace(delivery)
                 self._hands.take(READING_SLOT, found)
                 mail = self._worker.open(delivery, found, deaths.get(found, 0))
                 self._hands.put_down(READING_SLOT)
@@ -180,6 +187,15 @@ class Intake:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         self._ask([mail for mail in waiting if self._is_current(mail.delivery)])
+
+
+def _trace(delivery: Delivery) -> None:
+    told = {
+        "lane": str(delivery.lane),
+        "bytes": len(delivery.body),
+        "redelivered": delivery.redelivered,
+    }
+    log.debug("received", extra=correlation(delivery.properties) | told)
 
 
 def _came_just_now(mail: Mail) -> bool:

@@ -1,5 +1,6 @@
 """Bytes to and from the relay: bounded replies and counted writes, whatever they mean."""
 
+import logging
 import math
 import re
 import select
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from consumer.core.outcome import Stage
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.outcome_of import Garbled
-from consumer.smtp.reply import printable
+from consumer.smtp.reply import printable, reply_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -36,8 +37,13 @@ RECEIVING: Final = socket.SO_RCVTIMEO
 PATIENCE_SLACK: Final = 0.01
 """The part by which a wait may be longer or shorter, so that not each sets a time of its own."""
 
+VERBS: Final = frozenset({"EHLO", "HELO", "STARTTLS", "RSET", "NOOP", "QUIT"})
+"""Commands whose words may be logged. Of a login a password is a command of its own."""
+
 EXCERPT_CHARACTERS: Final = 80
 CLOSED: Final = "the relay closed the connection"
+
+log = logging.getLogger(__name__)
 
 
 class Conversation(smtplib.SMTP):
@@ -55,6 +61,9 @@ class Conversation(smtplib.SMTP):
         self.deadline = math.inf
         self.handed_over = 0
         """How many bytes of the last `send` the kernel took."""
+        self.is_traced = log.isEnabledFor(logging.DEBUG)
+        """Whether each step is logged; found out once a transaction."""
+        self._verb = ""
         self._received = b""
         self._patience_seconds: dict[int, float] = {}
         """How long the kernel waits, by the operation."""
@@ -88,6 +97,8 @@ class Conversation(smtplib.SMTP):
         self._patience_seconds = {}
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_hostname = self.url.helo or _own_name(self.sock)
+        if self.is_traced:
+            self.trace("smtp connected", ip=self.sock.getpeername()[0])
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """Do the TLS handshake.
@@ -104,6 +115,18 @@ class Conversation(smtplib.SMTP):
         self.ehlo_resp = None
         self.esmtp_features = {}
         self.does_esmtp = False
+        if self.is_traced:
+            self.trace("smtp encrypted", protocol=self.sock.version())
+
+    def trace(self, event: str, **fields: object) -> None:
+        """Log a step at DEBUG, without a word that is a mail's, or a secret."""
+        log.debug(event, extra={"relay": self.url.place, **fields})
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        """Send a command, and remember which, so that its reply can be told of."""
+        if self.is_traced:
+            self._verb = cmd.upper() if cmd.upper() in VERBS else ""
+        super().putcmd(cmd, args)
 
     def send(self, s: "ReadableBuffer | str") -> None:
         """Write all of `s`, within `timeout` for what is small and `data_timeout` for the rest.
@@ -152,7 +175,15 @@ class Conversation(smtplib.SMTP):
             size += len(line)
             texts.append(found[3] or b"")
             if found[2] != b"-":
-                return int(code), b"\n".join(texts)
+                text = b"\n".join(texts)
+                if self.is_traced:
+                    self._trace_reply(int(code), text)
+                return int(code), text
+
+    def _trace_reply(self, code: int, text: bytes) -> None:
+        command, self._verb = self._verb or self.stage.name, ""
+        enhanced = reply_of(code, text).enhanced
+        self.trace("smtp reply", command=command, code=code, enhanced=enhanced or None)
 
     def _receive(self, until: float, size: int) -> None:
         if size > LONGEST_REPLY_BYTES:

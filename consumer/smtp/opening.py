@@ -109,6 +109,8 @@ def _say_hello(session: Session) -> None:
         code, text = session.helo()
     if code != DONE:
         raise smtplib.SMTPResponseException(code, text)
+    if session.is_traced:
+        session.trace("smtp extensions", offered=sorted(map(str.upper, session.esmtp_features)))
 
 
 def _secure(session: Session, context: Callable[[], ssl.SSLContext]) -> None:

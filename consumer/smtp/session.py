@@ -1,6 +1,7 @@
 """Mail transactions over a kept session, their commands in one write where the relay allows."""
 
 import contextlib
+import logging
 import math
 import smtplib
 import time
@@ -24,6 +25,8 @@ from consumer.smtp.outcome_of import (
 )
 from consumer.smtp.reply import reply_of
 from consumer.smtp.telling import NotHeard, OutOfStep, Telling
+
+log = logging.getLogger(__name__)
 
 LAST_WORDS_SECONDS: Final = 2.0
 PROMPT_SECONDS: Final = 1.0
@@ -99,6 +102,7 @@ class Session(Telling):
         outcomes = Outcomes(envelope.recipients)
         self.stage, self._is_told = Stage.MAIL, told is not None
         self._is_reused, self.transactions = self.transactions > 0, self.transactions + 1
+        self.is_traced = log.isEnabledFor(logging.DEBUG)
         try:
             self._converse(commands, wire, before_dot, ahead, outcomes)
         except OSError as error:
@@ -126,7 +130,7 @@ class Session(Telling):
             return
         self.deadline = time.monotonic() + LAST_WORDS_SECONDS
         with contextlib.suppress(OSError):
-            self.send(b"QUIT\r\n")
+            self.putcmd("QUIT")
             self.getreply()
         self.close()
 
@@ -165,6 +169,8 @@ class Session(Telling):
             finally:
                 if self.handed_over > len(wire) - start - len(END_OF_DATA):
                     self.stage, self._told = Stage.END_OF_DATA, following
+            if self.is_traced:
+                self.trace("smtp content sent", bytes=len(wire), tells_ahead=bool(group))
         except ConnectionError:
             self._hear_last_words()
             raise
