@@ -26,6 +26,7 @@ from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops import logs
+from consumer.ops.control import Control
 from consumer.ops.handled import log_handled
 from consumer.ops.metrics import Metrics
 from consumer.ops.one_cpu import OneCPU
@@ -50,11 +51,20 @@ def consume() -> None:
     """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
     settings = settings_or_exit()
     logs.configure(settings.log_level, settings.log_format, settings.worker)
+    control = Control(settings.state_dir)
+    _obey(control, settings)
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
     metrics = Metrics(folder, settings.worker) if folder else None
-    daemon = _daemon(settings, metrics, one_cpu, _abandoned())
+
+    def keep_house() -> None:
+        one_cpu.keep()
+        if metrics is not None:
+            metrics.heartbeat()
+        _obey(control, settings)
+
+    daemon = _daemon(settings, metrics, keep_house, _abandoned())
     if metrics:
         metrics.start()
     _spare_the_collector()
@@ -62,6 +72,11 @@ def consume() -> None:
     if metrics:
         metrics.remove()
     raise typer.Exit(code)
+
+
+def _obey(control: Control, settings: Settings) -> None:
+    if (asked := control.look()) is not None:
+        logs.change_level(asked.log_level or settings.log_level)
 
 
 def _spare_the_collector() -> None:
@@ -82,14 +97,9 @@ def _abandoned() -> Callable[[], bool]:
 def _daemon(
     settings: Settings,
     metrics: Metrics | None,
-    one_cpu: OneCPU,
+    keep_house: Callable[[], None],
     is_abandoned: Callable[[], bool],
 ) -> Daemon:
-    def keep_house() -> None:
-        one_cpu.keep()
-        if metrics is not None:
-            metrics.heartbeat()
-
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
 from consumer.ledger.store import LedgerTrouble
+from consumer.ops.control import LOG_LEVEL, Control
 from consumer.ops.metrics import sweep
 from consumer.settings import Settings
 
@@ -32,6 +33,9 @@ def run() -> None:
     with suppress(LedgerTrouble):
         _ledger, hands = ledger_or_exit(settings)
         hands.close()
+    # Where it cannot be, each process says that it obeys.
+    with suppress(OSError):
+        Control(settings.state_dir).ask(LOG_LEVEL, None)
     if settings.metrics_dir is not None:
         sweep(settings.metrics_dir, settings.processes)
     command = [sys.executable, "-P", "-m", "consumer.cli.supervise", str(_configuration())]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from consumer.ops import concerning
 from consumer.ops.mask import mask_addresses
@@ -28,11 +28,14 @@ OF_EVERY_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
 OTHERS_NOTES: Final = frozenset({"message", "asctime"})
 """Attributes that other handlers leave on a record."""
 
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LEVELS: Final = get_args(Level)
+
 log = logging.getLogger(__name__)
 
 
 def configure(
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    level: Level,
     format: Literal["auto", "json", "human"],  # noqa: A002 - the setting's name
     worker: int | None,
 ) -> None:
@@ -61,6 +64,16 @@ def configure(
     logging._srcfile = None  # noqa: SLF001 - the documented way
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     _log_uncaught()
+
+
+def change_level(level: Level) -> None:
+    """Log from `level` upward, from now on; of a change there is a line whatever the level is."""
+    root = logging.getLogger()
+    before = logging.getLevelName(root.level)
+    if before != level:
+        root.setLevel(level)
+        told = logging.INFO, __file__, 0, "log level changed", (), None
+        log.handle(log.makeRecord(log.name, *told, extra={"from": before, "to": level}))
 
 
 class _Lines(logging.Formatter):

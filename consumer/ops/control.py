@@ -1,0 +1,127 @@
+"""What an operator asks of all processes of a host while they run: a file that each looks at.
+
+`control.json` in the state folder holds a JSON object, a member for each thing asked; without the
+file, or the member, nothing is. Members that are not known are another version's, and stay.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from consumer.core.record import record
+from consumer.ops.logs import LEVELS, Level
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "control.json"
+LOG_LEVEL: Final = "log_level"
+LARGEST_BYTES: Final = 65_536
+READABLE_BY_ALL: Final = 0o644
+"""Whoever of this host may ask, the processes must be able to read it."""
+
+
+class Damaged(ValueError):
+    """The file says nothing that can be understood."""
+
+
+@record
+class Asked:
+    """What is asked; None: nothing, the settings hold."""
+
+    log_level: Level | None = None
+
+
+class Control:
+    """The file. A process keeps one of these and looks again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / NAME
+        self._seen: tuple[int, ...] | None = None
+
+    def read(self) -> Asked:
+        """Return what is asked. Raises Damaged, or OSError."""
+        found = self._members()
+        level = found.get(LOG_LEVEL)
+        if level is not None and level not in LEVELS:
+            raise Damaged(f"{LOG_LEVEL} is none of {', '.join(LEVELS)}")
+        return Asked(log_level=level)
+
+    def look(self) -> Asked | None:
+        """Return what is asked if that may have changed since the last look, else None.
+
+        A file that cannot be read or understood changes nothing, and is logged once.
+        """
+        state = self._state()
+        if state == self._seen:
+            return None
+        self._seen = state
+        try:
+            return self.read()
+        except (Damaged, OSError) as error:
+            detail = error.strerror if isinstance(error, OSError) else str(error)
+            log.warning("control file ignored", extra={"path": str(self._path), "detail": detail})
+            return None
+
+    def ask(self, member: str, value: str | None) -> None:
+        """Ask for something, or with None no longer; what else is asked stays. Raises OSError.
+
+        A damaged file is made anew.
+        """
+        with self._alone():
+            try:
+                members = self._members()
+            except Damaged:
+                members = {}
+            members.pop(member, None)
+            if value is not None:
+                members[member] = value
+            self._write(members)
+
+    def _members(self) -> dict[str, Any]:
+        try:
+            with self._path.open("rb") as file:
+                text = file.read(LARGEST_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        try:
+            found = json.loads(text) if len(text) <= LARGEST_BYTES else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Damaged("it is no JSON object")
+        return found
+
+    def _write(self, members: dict[str, Any]) -> None:
+        if not members:
+            self._path.unlink(missing_ok=True)
+            return
+        beside = self._path.with_suffix(".tmp")
+        try:
+            beside.write_text(f"{json.dumps(members)}\n")
+            beside.chmod(READABLE_BY_ALL)
+            beside.replace(self._path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+    def _state(self) -> tuple[int, ...]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return ()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,136 @@
+"""What an operator asks of running processes: the file, its damages, and who looks at it."""
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.ops import logs
+from consumer.ops.control import LARGEST_BYTES, LOG_LEVEL, NAME, Asked, Control, Damaged
+from tests.ops.output import Output
+
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
+DAMAGED = [
+    b"",
+    b"{",
+    b"[1]",
+    b"null",
+    b'"DEBUG"',
+    b"\xff\xfe\x00",
+    b"[" * 50_000,
+    b'{"log_level": "LOUD"}',
+    b'{"log_level": ["DEBUG"]}',
+    b'{"log_level": 10}',
+    b'{"log_level": "DEBUG"}' + b" " * LARGEST_BYTES,
+]
+
+
+def test_without_a_file_nothing_is_asked(tmp_path: Path) -> None:
+    assert Control(tmp_path).read() == Asked()
+
+
+def test_what_was_asked_is_read_and_taken_back(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+
+    control.ask(LOG_LEVEL, "DEBUG")
+    assert Control(tmp_path).read() == Asked(log_level="DEBUG")
+
+    control.ask(LOG_LEVEL, None)
+    assert Control(tmp_path).read() == Asked()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_version_asks_stays(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text('{"paused": ["bulk"]}')
+    control = Control(tmp_path)
+
+    control.ask(LOG_LEVEL, "DEBUG")
+    assert control.read() == Asked(log_level="DEBUG")
+    control.ask(LOG_LEVEL, None)
+
+    assert json.loads((tmp_path / NAME).read_text()) == {"paused": ["bulk"]}
+
+
+def test_two_that_ask_at_once_both_get_it(tmp_path: Path) -> None:
+    threads = [
+        threading.Thread(target=Control(tmp_path).ask, args=(f"member-{number}", "x"))
+        for number in range(30)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(json.loads((tmp_path / NAME).read_text())) == 30
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_file_is_refused_and_made_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    control = Control(tmp_path)
+
+    with pytest.raises(Damaged):
+        control.read()
+    control.ask(LOG_LEVEL, "DEBUG")
+
+    assert control.read() == Asked(log_level="DEBUG")
+
+
+def test_a_look_tells_of_changes_only(tmp_path: Path) -> None:
+    looking, control = Control(tmp_path), Control(tmp_path)
+
+    assert looking.look() == Asked()
+    assert looking.look() is None
+    control.ask(LOG_LEVEL, "DEBUG")
+    assert looking.look() == Asked(log_level="DEBUG")
+    assert looking.look() is None
+    control.ask(LOG_LEVEL, None)
+    assert looking.look() == Asked()
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_look_at_a_damaged_file_changes_nothing_and_is_told_of_once(
+    tmp_path: Path, output: Output, content: bytes
+) -> None:
+    logs.configure("INFO", "json", 0)
+    control = Control(tmp_path)
+    (tmp_path / NAME).write_bytes(content)
+
+    assert [control.look() for _ in range(3)] == [None] * 3
+
+    line = output.event()
+    assert (line["level"], line["event"]) == ("WARNING", "control file ignored")
+
+
+def test_a_folder_where_the_file_should_be_is_told_of_once(tmp_path: Path, output: Output) -> None:
+    logs.configure("INFO", "json", 0)
+    (tmp_path / NAME).mkdir()
+    control = Control(tmp_path)
+
+    assert [control.look() for _ in range(3)] == [None] * 3
+
+    assert output.event()["detail"] == "Is a directory"
+
+
+@pytest.mark.parametrize("before", logs.LEVELS)
+@pytest.mark.parametrize("after", logs.LEVELS)
+def test_a_change_of_the_level_is_seen_at_each_level(
+    output: Output, before: Any, after: Any
+) -> None:
+    logs.configure(before, "json", 0)
+
+    logs.change_level(after)
+    for level in logs.LEVELS:
+        logging.getLogger("x").log(logging.getLevelName(level), "line")
+
+    told = output.events()
+    changes = [line for line in told if line["event"] == "log level changed"]
+    assert [(line["from"], line["to"]) for line in changes] == (
+        [] if before == after else [(before, after)]
+    )
+    heard = [line["level"] for line in told if line["event"] == "line"]
+    assert heard == [*logs.LEVELS[logs.LEVELS.index(after) :]]
