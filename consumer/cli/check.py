@@ -9,6 +9,7 @@ import typer
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.cli.start import settings_or_exit
+from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 from consumer.ledger.probe import probe
@@ -46,6 +47,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
     yield from _metrics(settings.metrics_dir)
+    yield _archive(settings)
 
 
 def _broker(settings: Settings) -> Iterator[Line]:
@@ -92,6 +94,17 @@ def _rates(settings: Settings) -> Iterator[Line]:
         yield True, f"rates: kept in {folder}"
     else:
         yield False, f"rates: {folder} is no folder this user can write to; create it"
+
+
+def _archive(settings: Settings) -> Line:
+    folder = settings.log_dir
+    if folder is None:
+        return True, "log archive: off (HOPMAIL_LOG_DIR is not set)"
+    # What is missing of the path, the consumer makes.
+    there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return True, f"log archive: {folder}, kept {format_duration(settings.log_keep)}"
+    return False, f"log archive: {folder} cannot be written by this user; create it for this user"
 
 
 def _metrics(directory: Path | None) -> Iterator[Line]:

@@ -13,7 +13,7 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
-from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
+from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
 from consumer.core.handled import Handled
@@ -50,7 +50,7 @@ AGAIN_SECONDS: Final = 3.0
 def consume() -> None:
     """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
     settings = settings_or_exit()
-    logs.configure(settings.log_level, settings.log_format, settings.worker)
+    archive = logs_or_exit(settings, settings.worker)
     control = Control(settings.state_dir)
     _obey(control, settings)
     # Threads run where the one that starts them does.
@@ -62,6 +62,8 @@ def consume() -> None:
         one_cpu.keep()
         if metrics is not None:
             metrics.heartbeat()
+        if archive is not None:
+            archive.tend()
         _obey(control, settings)
 
     daemon = _daemon(settings, metrics, keep_house, _abandoned())

@@ -7,7 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from consumer.cli.start import ledger_or_exit, relays_or_exit, settings_or_exit
+from consumer.cli.start import (
+    check_archive_or_exit,
+    ledger_or_exit,
+    relays_or_exit,
+    settings_or_exit,
+)
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops.control import LOG_LEVEL, Control
 from consumer.ops.metrics import sweep
@@ -29,6 +34,7 @@ def run() -> None:
     settings = settings_or_exit()
     # Here too: told once, and not by each process.
     relays_or_exit(settings)
+    check_archive_or_exit(settings)
     # A disk that is full now is waited for, by each of them.
     with suppress(LedgerTrouble):
         _ledger, hands = ledger_or_exit(settings)

@@ -1,14 +1,22 @@
 """What commands begin with: settings, relays and ledger, or what is wrong with them."""
 
+from typing import Final
+
 import typer
 
+from consumer.core.disk_errors import PASSING
 from consumer.core.exit_code import ExitCode
 from consumer.desk import FIRST_SESSION_SLOT
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands, LedgerUnusable, open_ledger, refuse_foreign_root
+from consumer.ops import logs
+from consumer.ops.archive import Archive
 from consumer.settings import Settings, SettingsError, load_settings
 from consumer.smtp.relays import Relays
+
+RUN: Final = "run"
+"""Whose the archive's files are that no worker writes, but `hopmail run` itself."""
 
 
 def settings_or_exit() -> Settings:
@@ -19,6 +27,43 @@ def settings_or_exit() -> Settings:
         for line in error.lines:
             typer.echo(f"✗ {line}", err=True)
         raise typer.Exit(ExitCode.CONFIG) from None
+
+
+def logs_or_exit(settings: Settings, worker: int | None) -> Archive | None:
+    """Begin the log; return its archive, if there is one. `worker` is None where there is none.
+
+    Says why and exits with 78 where the archive cannot be written. A disk that is full or failing
+    now may come right: the first line says so, and mail goes on.
+    """
+    archive = _archive(settings, RUN if worker is None else str(worker))
+    to_stdout = settings.log_stdout == "yes"
+    logs.configure(settings.log_level, settings.log_format, worker, archive, to_stdout=to_stdout)
+    return archive
+
+
+def check_archive_or_exit(settings: Settings) -> None:
+    """Say why and exit with 78 where the archive of the log cannot be written."""
+    archive = _archive(settings, RUN)
+    if archive is not None:
+        archive.close()
+
+
+def _archive(settings: Settings, whose: str) -> Archive | None:
+    if settings.log_dir is None:
+        return None
+    archive = Archive(settings.log_dir, whose, settings.log_max_bytes, settings.log_keep)
+    try:
+        archive.open()
+    except OSError as error:
+        if error.errno in PASSING:
+            return archive
+        typer.echo(
+            f"✗ HOPMAIL_LOG_DIR: {settings.log_dir} cannot be written by this user"
+            f" ({error.strerror}); create it for this user, or name another place",
+            err=True,
+        )
+        raise typer.Exit(ExitCode.CONFIG) from None
+    return archive
 
 
 def relays_or_exit(settings: Settings) -> Relays:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, get_args
 
 from consumer.ops import concerning
+from consumer.ops.archive import Archive
 from consumer.ops.mask import mask_addresses
 
 Fields = MutableMapping[str, Any]
@@ -25,8 +26,8 @@ DEEPEST_TRACE: Final = 30
 OF_EVERY_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
 """Attributes that come first; what was given as `extra` comes after them."""
 
-OTHERS_NOTES: Final = frozenset({"message", "asctime"})
-"""Attributes that other handlers leave on a record."""
+OTHERS_NOTES: Final = frozenset({"message", "asctime", "_human", "_json"})
+"""Attributes that handlers leave on a record, ours as well."""
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final = get_args(Level)
@@ -38,10 +39,14 @@ def configure(
     level: Level,
     format: Literal["auto", "json", "human"],  # noqa: A002 - the setting's name
     worker: int | None,
+    archive: Archive | None = None,
+    *,
+    to_stdout: bool = True,
 ) -> None:
-    """Send every log record of the process to standard output, a line each.
+    """Send every log record of the process to standard output, the archive or both, a line each.
 
-    `worker` is its number, None in a process that is no worker.
+    `worker` is its number, None in a process that is no worker. Without an archive that can be
+    written, the lines go to standard output whatever `to_stdout` says.
     Uncaught exceptions and Python's warnings are logged as well; exceptions by type and place.
     The field `detail` is for the words of others: addresses in it are masked.
     """
@@ -49,10 +54,15 @@ def configure(
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     human = stream.isatty() if format == "auto" else format == "human"
-    handler = logging.StreamHandler(stream)
+    handler: logging.Handler = logging.StreamHandler(stream)
     handler.setFormatter(_Lines(_human if human else _json, worker))
+    handlers = [handler]
+    if archive is not None:
+        archive.setFormatter(_Lines(_human if format == "human" else _json, worker))
+        archive.instead = None if to_stdout else handler
+        handlers = [handler, archive] if to_stdout else [archive]
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = handlers
     root.setLevel(level)
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -85,7 +95,14 @@ class _Lines(logging.Formatter):
         self._whose = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line; the record keeps it for the next handler."""
+        note = self._render.__name__
+        line: str | None = record.__dict__.get(note)
+        if line is None:
+            line = record.__dict__[note] = self._line(record)
+        return line
+
+    def _line(self, record: logging.LogRecord) -> str:
         second, milliseconds = divmod(int(record.created * 1000), 1000)
         fields = {
             "timestamp": f"{_spelled(second)}.{milliseconds:03}Z",

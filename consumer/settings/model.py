@@ -41,6 +41,9 @@ MAX_SESSIONS: Final = 100
 MAX_PROCESSES: Final = 64
 MAX_WORKER: Final = 999
 
+MIN_LOG_BYTES: Final = 10_000
+MAX_LOG_BYTES: Final = 999_999_999
+
 MAX_PREFETCH: Final = 2000
 """What RabbitMQ 4 caps a quorum queue's prefetch at (https://www.rabbitmq.com/docs/quorum-queues)."""
 
@@ -74,6 +77,12 @@ def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
             " a copy that comes after it is forgotten might be sent again"
         )
     return retention
+
+
+def _goes_somewhere(log_stdout: str, info: ValidationInfo) -> str:
+    if log_stdout == "no" and "log_dir" in info.data and info.data["log_dir"] is None:
+        raise ValueError("needs HOPMAIL_LOG_DIR: the log must go somewhere")
+    return log_stdout
 
 
 class Settings(BaseSettings):
@@ -165,6 +174,22 @@ class Settings(BaseSettings):
     log_format: Annotated[
         Literal["auto", "json", "human"], reads(one_of("auto", "json", "human"))
     ] = _setting("LOG_FORMAT", "`json`, `human`, or `auto`: human on a terminal", "auto")
+    log_dir: Annotated[Path | None, reads(read_folder)] = _setting(
+        "LOG_DIR", "Folder for the log's archive, compressed files of each process; none: none", ""
+    )
+    log_max_bytes: Annotated[int, reads(whole_number(MIN_LOG_BYTES, MAX_LOG_BYTES))] = _setting(
+        "LOG_MAX_BYTES",
+        "Size at which a file of the archive is closed and compressed; each day another begins",
+        "50000000",
+    )
+    log_keep: Annotated[timedelta, reads(duration(timedelta(hours=1), timedelta(days=3660)))] = (
+        _setting("LOG_KEEP", "How long a file of the archive is kept after its last line", "14d")
+    )
+    log_stdout: Annotated[
+        Literal["yes", "no"], reads(one_of("yes", "no")), AfterValidator(_goes_somewhere)
+    ] = _setting(
+        "LOG_STDOUT", "`no`: to standard output only while the archive cannot be written", "yes"
+    )
 
     @property
     def login(self) -> str:

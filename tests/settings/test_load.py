@@ -39,6 +39,8 @@ def test_two_settings_are_enough() -> None:
     assert settings.metrics_dir is None
     assert settings.state_dir == Path("/var/lib/hopmail")
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
+    assert (settings.log_dir, settings.log_stdout) == (None, "yes")
+    assert (settings.log_max_bytes, settings.log_keep) == (50_000_000, timedelta(days=14))
 
 
 def test_what_is_missing_is_named_with_what_it_is_for() -> None:
@@ -83,6 +85,10 @@ def test_the_prefetch_follows_the_sessions(
         ("STATE_DIR", "/srv/hopmail", Path("/srv/hopmail")),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
+        ("LOG_DIR", "/var/log/hopmail", Path("/var/log/hopmail")),
+        ("LOG_MAX_BYTES", "10000", 10_000),
+        ("LOG_KEEP", "90d", timedelta(days=90)),
+        ("LOG_STDOUT", "YES", "yes"),
     ],
 )
 @pytest.mark.usefixtures("required")
@@ -114,6 +120,10 @@ def test_a_setting_is_read(
         ("GRACE", "11m", "must be from 1s to 10m"),
         ("LOG_LEVEL", "verbose", "must be one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "must be one of auto, json, human"),
+        ("LOG_MAX_BYTES", "9999", "a whole number from 10000 to 999999999"),
+        ("LOG_KEEP", "59m", "must be from 1h to 3660d"),
+        ("LOG_STDOUT", "off", "must be one of yes, no"),
+        ("LOG_STDOUT", "no", "needs HOPMAIL_LOG_DIR: the log must go somewhere"),
     ],
 )
 @pytest.mark.usefixtures("required")
