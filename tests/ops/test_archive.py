@@ -37,7 +37,8 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     """Return every line of every file; each must parse."""
     found: list[dict[str, Any]] = []
     for path in folder.iterdir():
-        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = path.read_bytes()
+        text = gzip.decompress(text) if path.suffix == ".gz" else text
         assert not text or text.endswith(b"\n"), path
         found += map(json.loads, text.splitlines())
     return found
@@ -219,6 +220,27 @@ def test_old_files_go_and_only_ours(folder: Path) -> None:
         tidied(archive)
 
     assert {path.name for path in folder.iterdir()} == {*others, young, current(folder).name}
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(folder: Path, output: Output) -> None:
+    first, last = (folder / f"hopmail-{name}-0.20260101T000000000Z.log.gz" for name in "az")
+    for path in (first, last):
+        path.write_text("")
+        set_age(path, 15)
+    leave(folder, "")
+    # What something is mounted on cannot be removed.
+    subprocess.run(["mount", "--bind", first, first], check=True)
+    try:
+        with archiving(folder) as archive:
+            tidied(archive)
+    finally:
+        subprocess.run(["umount", first], check=True)
+
+    assert first.exists()
+    assert not last.exists()
+    assert counted(folder) == {("x", 1): 1}
+    assert list(folder.glob("hopmail-gone-*.gz"))
+    assert output.event()["event"] == "log archive not tidied"
 
 
 def test_a_compressed_file_is_as_old_as_its_last_line(folder: Path) -> None:
