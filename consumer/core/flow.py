@@ -1,12 +1,13 @@
 """What is under way in this process at one moment."""
 
+import math
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from consumer.core.delivery import Delivery
 from consumer.core.record import record
-from consumer.core.trail import read_trail
+from consumer.core.trail import is_copy, read_trail
 from publisher_lib.routing import Lane
 
 
@@ -43,14 +44,17 @@ def oldest_by_lane(
     now: datetime,
     now_seconds: float,
 ) -> Mapping[Lane, float]:
-    """Return when the oldest of each lane was first published, as Unix time; 0: there is none.
+    """Return since when the oldest of each lane has waited, as Unix time; 0: there is none.
 
-    `now_seconds` is `now` on the monotonic clock. What does not say counts from its arrival.
+    That is since it was published. What does not say counts from its arrival, as does a copy that
+    had to wait for its time, be it that of another attempt or its `send_at`: it is late by design.
+    `now_seconds` is `now` on the monotonic clock.
     """
     oldest = dict.fromkeys(Lane, 0.0)
     for delivery in deliveries:
         came = now - timedelta(seconds=now_seconds - delivery.received_seconds)
-        trail = read_trail(delivery.properties, trusted_logins, came)
-        published = trail.first_published.timestamp()
-        oldest[delivery.lane] = min(oldest[delivery.lane] or published, published)
+        since = came
+        if not is_copy(delivery.properties, trusted_logins):
+            since = read_trail(delivery.properties, trusted_logins, came).first_published
+        oldest[delivery.lane] = min(oldest[delivery.lane] or math.inf, since.timestamp())
     return oldest

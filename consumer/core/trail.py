@@ -62,6 +62,11 @@ def read_trail(properties: Properties, trusted_logins: AbstractSet[str], now: da
     )
 
 
+def is_copy(properties: Properties, trusted_logins: AbstractSet[str]) -> bool:
+    """Return whether a message is a copy of ours, or an operator's, of one that came before."""
+    return properties.user_id in trusted_logins and FIRST_PUBLISHED_MS in properties.headers
+
+
 def claimed_trail(properties: Properties, now: datetime) -> Trail:
     """Return the trail that a message claims to have, whoever signed it, if it can be one of ours.
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumer.ops.metrics import Metrics
+from tests.support.every_figure import write_every_figure
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -25,15 +25,6 @@ RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules
 RECORDED: dict[str, str] = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
 ALERTS = [rule for rule in RULES if "alert" in rule]
 SHEETS: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in TEST_FILES]
-
-NOT_WRITTEN_YET: Final[dict[str, set[str]]] = {
-    "hopmail_oldest_held_timestamp_seconds": {"lane"},
-    "hopmail_processes": set(),
-    "hopmail_queue_messages": {"queue", "kind", "lane"},
-    "hopmail_queue_oldest_timestamp_seconds": {"queue", "kind", "lane"},
-    "hopmail_queue_sample_timestamp_seconds": set(),
-}
-"""Figures that the rules use and that `Metrics` is to have soon, with their labels."""
 
 OF_OTHERS: Final = {
     "up": {"job", "instance"},
@@ -67,20 +58,12 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def figures(tmp_path: Path) -> dict[str, set[str]]:
     """Return each series' name that can be scraped, and its labels."""
-    metrics = Metrics(tmp_path, 0)
-    metrics.watch(
-        is_connected=lambda: True,
-        breakers={"relay.example.org:587": lambda: False},
-        is_ledger_in_trouble=lambda: False,
-    )
-    metrics.write()
+    write_every_figure(tmp_path)
     [page] = tmp_path.iterdir()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(page.read_text()):
         for sample in family.samples:
             found.setdefault(sample.name, {"job", "instance"}).update(sample.labels)
-    for name, labels in NOT_WRITTEN_YET.items():
-        found.setdefault(name, {"job", "instance", "worker", *labels})
     return found | OF_OTHERS
 
 
