@@ -123,6 +123,12 @@ class QueueSampler:
         self._troubles.add(event)
 
 
+def look(urls: tuple[str, ...], queues: Sequence[str]) -> dict[str, Count]:
+    """Return what waits in queues now, so far as it may be looked at. Raises BrokerUnavailable."""
+    with blocking_connection(urls, NAME) as connection:
+        return dict(_counts(connection, queues))
+
+
 def _counts(connection: Any, queues: Sequence[str]) -> Iterator[tuple[str, Count]]:
     channel = connection.channel()
     for queue in queues:

@@ -2,7 +2,7 @@
 
 import typer
 
-from consumer.cli import check, consume, deadletters, log_level, run, topology, version
+from consumer.cli import check, consume, deadletters, log_level, run, status, topology, version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +15,7 @@ app.callback()(version.version)
 app.command()(consume.consume)
 app.command()(run.run)
 app.command()(check.check)
+app.command()(status.status)
 app.command()(log_level.log_level)
 app.add_typer(topology.app, name="topology")
 app.add_typer(deadletters.app, name="deadletters")

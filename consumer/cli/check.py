@@ -100,7 +100,7 @@ def _rates(settings: Settings) -> Iterator[Line]:
 def _archive(settings: Settings) -> Line:
     folder = settings.log_dir
     if folder is None:
-        return True, "log archive: off (HOPMAIL_LOG_DIR is not set)"
+        return True, "log archive: off (HOPMAIL_LOG_DIR is none)"
     # What is missing of the path, the consumer makes.
     there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):

@@ -12,6 +12,7 @@ from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Reply, Stage
 from consumer.core.topology import retry_delay
 from consumer.ops.facts import DISPOSITIONS, OUTCOMES, PLAIN, Fact, facts, worst
+from consumer.ops.recent import Recent
 from publisher_lib.routing import Lane
 
 LATENCY_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
@@ -75,6 +76,7 @@ class Figures:
             buckets=HANDLING_BUCKETS,
             registry=registry,
         )
+        Recent(registry, self._handling)
         self._last_acceptance = cache(
             Gauge(
                 "hopmail_last_acceptance_timestamp_seconds",

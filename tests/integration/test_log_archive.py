@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path, co
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("", "✓ log archive: off (HOPMAIL_LOG_DIR is not set)"),
+        ("", "✓ log archive: off (HOPMAIL_LOG_DIR is none)"),
         ("log", "✓ log archive: {folder}/log"),
         ("file/log", "✗ log archive: {folder}/file/log cannot be written by this user"),
     ],

@@ -1,0 +1,119 @@
+"""`hopmail status` for a person's eyes: one screen, the answer first."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumer.core.durations import spell_duration
+from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles
+from consumer.core.waiting import Kind
+
+MEBIBYTE: Final = 1024 * 1024
+NOTHING: Final = "-"
+WORDS: Final = frozenset({"queue", "worker", "relay", "state"})
+"""Columns of words; the others are of figures."""
+
+
+def page(status: Status) -> RenderableType:
+    """Return the screen."""
+    parts: list[RenderableType] = [*_answer(status), ""]
+    if status.queues:
+        parts += [_queues(status), ""]
+    if status.workers:
+        parts += [_workers(status), ""]
+    parts.append(_relays(status))
+    if told := _dead_letters(status):
+        parts += ["", told]
+    return Group(*parts)
+
+
+def _answer(status: Status) -> Iterator[Text]:
+    found = obstacles(status)
+    if not found:
+        yield Text("✓ mail flows", style="green")
+        return
+    yield Text("✗ mail does not flow", style="red")
+    for obstacle in found:
+        yield Text(f"  {obstacle}", style="red", no_wrap=True, overflow="ignore")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="left" if column in WORDS else "right", no_wrap=True)
+    return table
+
+
+def _queues(status: Status) -> Table:
+    table = _table("queue", "waiting", "oldest", "last accepted")
+    for queue in status.queues:
+        place = queue.place
+        if place.kind is Kind.RETRY and not queue.messages:
+            continue
+        accepted = ""
+        if place.kind is Kind.LANE and place.lane is not None:
+            accepted = _ago(status, status.last_acceptance(place.lane))
+        table.add_row(place.queue, *_waiting(status, queue), accepted)
+    return table
+
+
+def _waiting(status: Status, queue: QueueSeen) -> tuple[str, str]:
+    if not queue.messages:
+        return "0", NOTHING
+    oldest = "?" if queue.oldest is None else f"≤ {_age(status, queue.oldest)}"
+    return f"{queue.messages:,}".replace(",", "\u2009"), oldest
+
+
+def _workers(status: Status) -> Table:
+    table = _table("worker", "state", "mails/s", "in flight", "sessions", "memory", "up")
+    for worker in status.workers:
+        if not status.is_alive(worker):
+            table.add_row(worker.name, f"silent for {_age(status, worker.heartbeat)}")
+            continue
+        table.add_row(
+            worker.name,
+            _state(worker),
+            f"{worker.per_second:.1f}",
+            str(worker.in_flight),
+            str(sum(worker.sessions.values())),
+            f"{worker.rss_bytes / MEBIBYTE:.0f} MiB",
+            _age(status, worker.started),
+        )
+    return table
+
+
+def _state(worker: WorkerSeen) -> str:
+    if not worker.is_connected:
+        return "not connected"
+    return f"held: {', '.join(worker.holds)}" if worker.holds else "consuming"
+
+
+def _relays(status: Status) -> Table:
+    table = _table("relay", "state", "sessions")
+    for relay in status.relays:
+        state = "in trouble" if status.is_in_trouble(relay) else "up" if status.alive else "?"
+        sessions = sum(worker.sessions.get(relay, 0) for worker in status.alive)
+        table.add_row(relay, state, str(sessions))
+    return table
+
+
+def _dead_letters(status: Status) -> str:
+    reasons: dict[str, int] = {}
+    for worker in status.alive:
+        for reason, count in worker.dead_letters.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"dead letters since these workers started: {told}" if told else ""
+
+
+def _ago(status: Status, moment: datetime | None) -> str:
+    return NOTHING if moment is None else f"{_age(status, moment)} ago"
+
+
+def _age(status: Status, moment: datetime) -> str:
+    seconds = max(timedelta(), status.now - moment)
+    return spell_duration(timedelta(seconds=int(seconds.total_seconds())))

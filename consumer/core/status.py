@@ -1,0 +1,144 @@
+"""Whether mail flows, as `hopmail status` tells it: what was seen, and what stands in its way."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from consumer.core.durations import spell_duration
+from consumer.core.record import record
+from consumer.core.waiting import Kind, Place
+from publisher_lib.routing import Lane
+
+SILENT: Final = timedelta(seconds=15)
+"""A worker writes each five seconds: one that has not for so long is dead or hangs."""
+
+LATE: Final = timedelta(minutes=10)
+"""Mail that waits so long, while none is accepted, does not just stand in a long queue."""
+
+
+@record
+class WorkerSeen:
+    """A consumer process, by the figures it wrote last. `holds` say why it takes no mail.
+
+    `wanted` is how many workers its host is to have.
+    """
+
+    name: str
+    wanted: int
+    heartbeat: datetime
+    started: datetime
+    is_connected: bool
+    is_ledger_in_trouble: bool
+    holds: tuple[str, ...]
+    relays_in_trouble: tuple[str, ...]
+    sessions: Mapping[str, int]
+    in_flight: int
+    per_second: float
+    rss_bytes: int
+    last_acceptance: Mapping[Lane, datetime]
+    oldest_held: Mapping[Lane, datetime]
+    dead_letters: Mapping[str, int]
+
+    @property
+    def host(self) -> str:
+        """The name of its host."""
+        return self.name.rpartition("-")[0]
+
+
+@record
+class QueueSeen:
+    """A queue. Nothing that waits in it was put there before `oldest`; None: that is not known."""
+
+    place: Place
+    messages: int
+    oldest: datetime | None
+
+
+@record
+class Status:
+    """All that was seen at one moment; `broker_trouble` is why the queues could not be."""
+
+    now: datetime
+    workers: tuple[WorkerSeen, ...]
+    relays: tuple[str, ...]
+    queues: tuple[QueueSeen, ...]
+    broker_trouble: str = ""
+
+    @property
+    def alive(self) -> tuple[WorkerSeen, ...]:
+        """The workers that wrote a moment ago: what the others wrote holds no more."""
+        return tuple(each for each in self.workers if self.is_alive(each))
+
+    def is_alive(self, worker: WorkerSeen) -> bool:
+        """Whether a worker wrote a moment ago."""
+        return self.now - worker.heartbeat < SILENT
+
+    @property
+    def wanted(self) -> int:
+        """How many workers there are to be, on the hosts of those that are alive."""
+        hosts: dict[str, int] = {}
+        for each in self.alive:
+            hosts[each.host] = max(each.wanted, hosts.get(each.host, 0))
+        return sum(hosts.values())
+
+    def last_acceptance(self, lane: Lane) -> datetime | None:
+        """Return when a relay last took a mail of a lane; None: not since these workers began."""
+        moments = (each.last_acceptance.get(lane) for each in self.workers)
+        return max(filter(None, moments), default=None)
+
+    def oldest(self, lane: Lane) -> datetime | None:
+        """Return since when, at most, the oldest mail of a lane waits; None: none does."""
+        held = (each.oldest_held.get(lane) for each in self.alive)
+        waiting = (
+            each.oldest
+            for each in self.queues
+            if each.place.kind is Kind.LANE and each.place.lane is lane and each.messages
+        )
+        return min(filter(None, (*held, *waiting)), default=None)
+
+    def is_in_trouble(self, relay: str) -> bool:
+        """Whether a worker takes a relay to be in trouble."""
+        return any(relay in each.relays_in_trouble for each in self.alive)
+
+
+def obstacles(status: Status) -> tuple[str, ...]:
+    """Return why mail does not flow, each with where to look; nothing where it does."""
+    if not status.alive:
+        return (
+            "no consumer process is alive: start `hopmail run`, or see in its log why it ended",
+        )
+    return (
+        *_workers(status),
+        *_ways(status),
+        *(told for lane in Lane for told in _stuck(status, lane)),
+    )
+
+
+def _workers(status: Status) -> Iterator[str]:
+    alive = len(status.alive)
+    if alive < status.wanted:
+        yield (
+            f"{alive} of {status.wanted} consumer processes are alive:"
+            " see in the log why the others ended"
+        )
+
+
+def _ways(status: Status) -> Iterator[str]:
+    if status.broker_trouble:
+        yield f"broker {status.broker_trouble}"
+    elif not any(each.is_connected for each in status.alive):
+        yield "no consumer process is connected to the broker: see `hopmail check`"
+    if any(each.is_ledger_in_trouble for each in status.alive):
+        yield "the ledger cannot be written, so nothing is consumed: see `hopmail check`"
+    if all(map(status.is_in_trouble, status.relays)):
+        yield "every relay is in trouble, so mail waits: see `hopmail check`"
+
+
+def _stuck(status: Status, lane: Lane) -> Iterator[str]:
+    oldest = status.oldest(lane)
+    if oldest is None:
+        return
+    since = max(oldest, status.last_acceptance(lane) or oldest)
+    if status.now - since > LATE:
+        waits = spell_duration(status.now - since)
+        yield f"{lane} mail waits, and none was accepted for {waits}: see the workers' log"

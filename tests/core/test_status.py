@@ -1,0 +1,145 @@
+"""What stands in the way of mail, by what was seen."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles
+from consumer.core.waiting import Kind, Place
+from publisher_lib.routing import Lane
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MAIL = Lane.TRANSACTIONAL
+LANE = Place("email.transactional.v1", Kind.LANE, MAIL)
+DEAD = Place("email.dead.v1", Kind.DEAD)
+FIRST, SECONDARY = "a.example.org:587", "b.example.org:587"
+
+
+def worker(number: int = 0, **changes: Any) -> WorkerSeen:
+    """Return one that is well."""
+    well: dict[str, Any] = {
+        "name": f"mail-a-{number}",
+        "wanted": 2,
+        "heartbeat": NOW - SECOND,
+        "started": NOW - timedelta(hours=1),
+        "is_connected": True,
+        "is_ledger_in_trouble": False,
+        "holds": (),
+        "relays_in_trouble": (),
+        "sessions": {FIRST: 4},
+        "in_flight": 0,
+        "per_second": 1.0,
+        "rss_bytes": 50_000_000,
+        "last_acceptance": {},
+        "oldest_held": {},
+        "dead_letters": {},
+    }
+    return WorkerSeen(**(well | changes))
+
+
+WELL = Status(
+    NOW,
+    (worker(0), worker(1)),
+    (FIRST, SECONDARY),
+    (QueueSeen(LANE, 0, None), QueueSeen(DEAD, 3, NOW - timedelta(days=9))),
+)
+
+
+def waiting(age: timedelta, accepted: timedelta | None, messages: int = 5) -> Status:
+    """Return one in which mail waits, and was last accepted so long ago."""
+    moments = {} if accepted is None else {MAIL: NOW - accepted}
+    return replace(
+        WELL,
+        workers=(worker(0, last_acceptance=moments), worker(1)),
+        queues=(QueueSeen(LANE, messages, NOW - age),),
+    )
+
+
+def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> None:
+    assert obstacles(WELL) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (replace(WELL, workers=()), "no consumer process is alive"),
+        (replace(WELL, workers=(worker(0),)), "1 of 2 consumer processes are alive"),
+        (
+            replace(WELL, workers=(worker(0), worker(1, heartbeat=NOW - SILENT))),
+            "1 of 2 consumer processes are alive",
+        ),
+        (replace(WELL, queues=(), broker_trouble="broker:5672: refused"), "broker broker:5672"),
+        (
+            replace(WELL, workers=(worker(0, is_connected=False), worker(1, is_connected=False))),
+            "connected to the broker",
+        ),
+        (
+            replace(WELL, workers=(worker(0), worker(1, is_ledger_in_trouble=True))),
+            "the ledger cannot be written",
+        ),
+        (
+            replace(
+                WELL,
+                workers=(
+                    worker(0, relays_in_trouble=(FIRST,)),
+                    worker(1, relays_in_trouble=(SECONDARY,)),
+                ),
+            ),
+            "every relay is in trouble",
+        ),
+        (waiting(LATE + SECOND, None), "transactional mail waits, and none was accepted for 10m1s"),
+        (waiting(2 * LATE, LATE + SECOND), "none was accepted for 10m1s"),
+    ],
+)
+def test_what_stands_in_the_way_is_named_alone(status: Status, told: str) -> None:
+    (found,) = obstacles(status)
+
+    assert told in found
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(
+            replace(WELL, workers=(worker(0, is_connected=False), worker(1))), id="one connects"
+        ),
+        pytest.param(
+            replace(WELL, workers=(worker(0, relays_in_trouble=(FIRST,)), worker(1))),
+            id="the second relay is well",
+        ),
+        pytest.param(
+            replace(
+                WELL,
+                workers=(
+                    *WELL.workers,
+                    worker(2, heartbeat=NOW - 9 * SILENT, relays_in_trouble=(FIRST, SECONDARY)),
+                ),
+            ),
+            id="what a dead worker wrote holds no more",
+        ),
+        pytest.param(waiting(LATE, None), id="not late yet"),
+        pytest.param(waiting(9 * LATE, SECOND), id="a long queue that moves"),
+        pytest.param(waiting(9 * LATE, 9 * LATE, messages=0), id="an empty lane"),
+    ],
+)
+def test_what_does_not_stand_in_the_way(status: Status) -> None:
+    assert obstacles(status) == ()
+
+
+def test_what_a_worker_holds_waits_too() -> None:
+    holding = worker(1, oldest_held={MAIL: NOW - 2 * LATE})
+
+    (found,) = obstacles(replace(WELL, workers=(worker(0), holding)))
+
+    assert "none was accepted for 20m" in found
+
+
+def test_the_workers_of_every_host_are_wanted() -> None:
+    others = [worker(number, name=f"mail-b-{number}", wanted=3) for number in range(2)]
+
+    (found,) = obstacles(replace(WELL, workers=(*WELL.workers, *others)))
+
+    assert "4 of 5" in found
