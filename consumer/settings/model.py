@@ -182,7 +182,7 @@ class Settings(BaseSettings):
         Literal["auto", "json", "human"], reads(one_of("auto", "json", "human"))
     ] = _setting("LOG_FORMAT", "`json`, `human`, or `auto`: human on a terminal", "auto")
     log_dir: Annotated[Path | None, reads(read_folder)] = _setting(
-        "LOG_DIR", "Folder for the log's archive, compressed files of each process; none: none", ""
+        "LOG_DIR", "Folder for the log's archive, files of each process; `none`: no archive", "none"
     )
     log_max_bytes: Annotated[int, reads(whole_number(MIN_LOG_BYTES, MAX_LOG_BYTES))] = _setting(
         "LOG_MAX_BYTES",
