@@ -212,6 +212,8 @@ def supervised_by(configuration: str, place: Path, **variables: str) -> Supervis
         "SUPERVISE_PROCESSES": "2",
         "SUPERVISE_LOG_LEVEL": "ERROR",
         "SUPERVISE_LOG_FORMAT": "json",
+        "SUPERVISE_LOG_DIR": "",
+        "SUPERVISE_LOG_STDOUT": "yes",
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }
@@ -287,6 +289,35 @@ def test_a_worker_is_started_again_however_often_it_dies(tmp_path: Path) -> None
         found.stop()
 
     assert code == 0
+
+
+def test_supervisor_tends_its_archive_while_nothing_happens(tmp_path: Path) -> None:
+    """A worker of other making, so that nobody else does."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    begun = folder / f"hopmail-{socket.gethostname()}-run.log"
+    begun.write_text(f"{'x' * 10_000}\n")
+    found = supervised_by(
+        (ROOT / CONFIGURATION)
+        .read_text()
+        .replace("-P -m consumer consume", "-c 'import time; time.sleep(60)'"),
+        tmp_path,
+        SUPERVISE_PROCESSES="1",
+        SUPERVISE_LOG_LEVEL="INFO",
+        SUPERVISE_LOG_DIR=str(folder),
+        SUPERVISE_LOG_MAX_BYTES="10000",
+        SUPERVISE_LOG_KEEP_SECONDS="3600",
+        SUPERVISE_LOG_STDOUT="no",
+    )
+
+    try:
+        wait_until(lambda: list(folder.glob("*.log.gz")), 30, "the full file, compressed")
+        assert found.terminate() == 0
+    finally:
+        found.stop()
+
+    assert found.text == ""
+    assert "stopped: " in begun.read_text()
 
 
 DIES_OF_POISON = """
