@@ -59,6 +59,11 @@ class Metrics:
             "When the daemon's main loop last turned.",
             registry=self._registry,
         )
+        self._ledger_in_trouble = Gauge(
+            "hopmail_ledger_in_trouble",
+            "1 while the ledger cannot be opened or written: nothing is consumed.",
+            registry=self._registry,
+        )
         self._write_failures = Counter(
             "hopmail_metrics_write_failures", "Failed writes of this file.", registry=self._registry
         )
@@ -80,11 +85,7 @@ class Metrics:
         Gauge(
             "hopmail_broker_connected", "1 while deliveries can come in.", registry=registry
         ).set_function(is_connected)
-        Gauge(
-            "hopmail_ledger_in_trouble",
-            "1 while the ledger cannot be written: nothing is consumed.",
-            registry=registry,
-        ).set_function(is_ledger_in_trouble)
+        self._ledger_in_trouble.set_function(is_ledger_in_trouble)
         opened = Gauge(
             "hopmail_breaker_open",
             "1 while the relay is in trouble.",
@@ -93,6 +94,10 @@ class Metrics:
         )
         for relay, is_open in breakers.items():
             opened.labels(relay).set_function(is_open)
+
+    def ledger_unopened(self) -> None:
+        """Show the ledger in trouble until it is watched."""
+        self._ledger_in_trouble.set(1)
 
     @property
     def registry(self) -> CollectorRegistry:

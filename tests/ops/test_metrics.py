@@ -291,6 +291,22 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     assert value(tmp_path, "hopmail_breaker_open", relay="other:25") == 0
 
 
+def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    told = []
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+    metrics.ledger_unopened()
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+    metrics.watch(is_connected=lambda: True, breakers={}, is_ledger_in_trouble=lambda: False)
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+
+    assert told == [0, 1, 0]
+
+
 @pytest.fixture
 def running(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
     monkeypatch.setattr("consumer.ops.metrics.WRITE_SECONDS", 0.02)
