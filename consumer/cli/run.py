@@ -16,7 +16,7 @@ from consumer.cli.start import (
 )
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops.control import LOG_LEVEL, Control
-from consumer.ops.metrics import sweep
+from consumer.ops.metrics_files import sweep
 from consumer.settings import Settings
 
 PACKAGE: Final = Path(__file__).parents[1]
