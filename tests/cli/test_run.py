@@ -355,10 +355,16 @@ def test_mails_that_kill_their_worker_end_as_dead_letters_and_their_neighbour_is
     with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
         wait_until(lambda: sink.count() == 1, 60, "the neighbour")
         assert vhost.queue_depth(DEAD_QUEUE) == 0
-        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, 90, "the dead letters")
-        reasons = {dead.headers["x-hopmail-reason"] for dead in vhost.dead_letters(3)}
+        # One whose ack was lost with its worker, which died of the next, comes twice.
+        found: dict[str, str] = {}
 
-        assert reasons == {"poison"}
+        def have_come() -> bool:
+            for dead in vhost.take_all(DEAD_QUEUE):
+                found[dead.properties.message_id] = dead.headers["x-hopmail-reason"]
+            return len(found) == 3
+
+        wait_until(have_come, 90, "the dead letters")
+        assert found == {f"poison-{number}": "poison" for number in range(3)}
         assert run.terminate() == 0
         assert sink.count() == 1
 
