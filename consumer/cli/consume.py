@@ -63,13 +63,15 @@ def consume() -> None:
             archive.tend()
         _obey(control, settings)
 
-    daemon = _daemon(settings, measuring, keep_house, _abandoned())
-    if measuring:
-        measuring.start()
-    _spare_the_collector()
-    code = daemon.run(settings.grace.total_seconds())
-    if measuring:
-        measuring.stop()
+    try:
+        daemon = _daemon(settings, measuring, keep_house, _abandoned())
+        if measuring:
+            measuring.start()
+        _spare_the_collector()
+        code = daemon.run(settings.grace.total_seconds())
+    finally:
+        if measuring:
+            measuring.stop()
     raise typer.Exit(code)
 
 
@@ -102,7 +104,7 @@ def _daemon(
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
-    ledger, hands = _ledger(settings, is_abandoned)
+    ledger, hands = _ledger(settings, measuring, keep_house, is_abandoned)
     relays = relays_or_exit(settings)
     # More would wait for one another, the one for urgent mail too.
     sessions = min(settings.smtp_sessions, relays.sessions or settings.smtp_sessions)
@@ -148,7 +150,10 @@ def _daemon(
 
 
 def _ledger(
-    settings: Settings, is_abandoned: Callable[[], bool]
+    settings: Settings,
+    measuring: Measuring | None,
+    keep_house: Callable[[], None],
+    is_abandoned: Callable[[], bool],
 ) -> tuple[Ledger | NoLedger, Hands]:
     """Open the ledger, once its disk lets us.
 
@@ -159,6 +164,9 @@ def _ledger(
         if not trouble:
             trouble = str(opened)
             log.error("ledger in trouble", extra={"detail": trouble})
+            if measuring is not None:
+                measuring.ledger_unopened()
+        keep_house()
         _wait_or_exit(is_abandoned)
     if trouble:
         log.warning("ledger is back")

@@ -45,6 +45,7 @@ class Measuring:
             delays=[format_duration(delay) for delay in settings.retry_delays],
         )
         self._sampler = self._queue_sampler() if settings.worker == SAMPLING_WORKER else None
+        self._is_started = False
         logging.getLogger().addHandler(LogFigures(self._metrics.registry))
 
     def attach(self, consumer: Consumer, relays: Relays, ledger: Ledger | NoLedger) -> None:
@@ -58,8 +59,16 @@ class Measuring:
         ledger.time_writes(LedgerFigures(registry, lambda: ledger.size_bytes).wrote)
         FlowFigures(registry, partial(flow, consumer, relays, self._settings.trusted_logins), HOLDS)
 
+    def ledger_unopened(self) -> None:
+        """Show that the ledger is waited for, from now on."""
+        self._metrics.ledger_unopened()
+        self.start()
+
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, if that is not done yet."""
+        if self._is_started:
+            return
+        self._is_started = True
         self._metrics.start()
         if self._sampler is not None:
             self._sampler.start()

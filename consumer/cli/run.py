@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from consumer.cli.run_log import log_variables
 from consumer.cli.start import (
     check_archive_or_exit,
     ledger_or_exit,
@@ -15,7 +16,7 @@ from consumer.cli.start import (
 )
 from consumer.ledger.store import LedgerTrouble
 from consumer.ops.control import LOG_LEVEL, Control
-from consumer.ops.metrics import sweep
+from consumer.ops.metrics_files import sweep
 from consumer.settings import Settings
 
 PACKAGE: Final = Path(__file__).parents[1]
@@ -58,9 +59,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path),
         "SUPERVISE_PYTHON": sys.executable,
         "SUPERVISE_PROCESSES": str(settings.processes),
-        "SUPERVISE_LOG_LEVEL": settings.log_level,
-        "SUPERVISE_LOG_FORMAT": settings.log_format,
         "SUPERVISE_STOP_SECONDS": f"{stop_seconds:.0f}",
+        **log_variables(settings),
     }
 
 

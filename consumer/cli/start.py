@@ -1,9 +1,8 @@
 """What commands begin with: settings, relays and ledger, or what is wrong with them."""
 
-from typing import Final
-
 import typer
 
+from consumer.cli.run_log import RUN
 from consumer.core.disk_errors import PASSING
 from consumer.core.exit_code import ExitCode
 from consumer.desk import FIRST_SESSION_SLOT
@@ -14,9 +13,6 @@ from consumer.ops import logs
 from consumer.ops.archive import Archive
 from consumer.settings import Settings, SettingsError, load_settings
 from consumer.smtp.relays import Relays
-
-RUN: Final = "run"
-"""Whose the archive's files are that no worker writes, but `hopmail run` itself."""
 
 
 def settings_or_exit() -> Settings:
@@ -29,13 +25,13 @@ def settings_or_exit() -> Settings:
         raise typer.Exit(ExitCode.CONFIG) from None
 
 
-def logs_or_exit(settings: Settings, worker: int | None) -> Archive | None:
-    """Begin the log; return its archive, if there is one. `worker` is None where there is none.
+def logs_or_exit(settings: Settings, worker: int) -> Archive | None:
+    """Begin a worker's log; return its archive, if there is one.
 
     Says why and exits with 78 where the archive cannot be written. A disk that is full or failing
     now may come right: the first line says so, and mail goes on.
     """
-    archive = _archive(settings, RUN if worker is None else str(worker))
+    archive = _archive(settings, str(worker))
     to_stdout = settings.log_stdout == "yes"
     logs.configure(settings.log_level, settings.log_format, worker, archive, to_stdout=to_stdout)
     return archive

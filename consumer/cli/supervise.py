@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import ClassVar, Final
 
 from supervisor import process, supervisord  # type: ignore[import-untyped]  # it ships no types
 from supervisor.options import (  # type: ignore[import-untyped]  # as above
@@ -19,10 +19,11 @@ from supervisor.options import (  # type: ignore[import-untyped]  # as above
 )
 from supervisor.states import ProcessStates  # type: ignore[import-untyped]  # as above
 
+from consumer.cli.run_log import begin_log
 from consumer.cli.supervisor_log import SupervisorLog
 from consumer.cli.watch import GAVE_UP
 from consumer.core.exit_code import ExitCode
-from consumer.ops import logs
+from consumer.ops.archive import Archive
 
 PAUSE_SECONDS: Final = 1.0
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -52,6 +53,9 @@ class Options(ServerOptions):  # type: ignore[misc]  # as above
         super().setsignals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
+    def cleanup_fds(self) -> None:
+        """Close nothing when SIGHUP begins anew: the log's file is ours, and no child gets it."""
+
     def fork(self) -> int:
         """Fork a child with the stop signals blocked."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -59,6 +63,19 @@ class Options(ServerOptions):  # type: ignore[misc]  # as above
         if pid:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return pid
+
+
+class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # as above
+    """supervisor's main loop, which tends the archive of our log."""
+
+    archive: ClassVar[Archive | None] = None
+    """Of all that SIGHUP makes, one after another."""
+
+    def tick(self, now: float | None = None) -> None:
+        """Do what is to be done about once a second."""
+        super().tick(now)
+        if self.archive is not None:
+            self.archive.tend()
 
 
 class Process(process.Subprocess):  # type: ignore[misc]  # as above
@@ -88,9 +105,9 @@ class Process(process.Subprocess):  # type: ignore[misc]  # as above
 def main() -> None:
     """Serve the configuration file that is the one argument, until a signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    level, form = os.environ["SUPERVISE_LOG_LEVEL"], os.environ["SUPERVISE_LOG_FORMAT"]
-    logs.configure(level, form, worker=None)  # type: ignore[arg-type]  # `hopmail run` checked them
-    supervisord.ServerOptions, process.Subprocess = Options, Process
+    Supervisor.archive = begin_log()
+    supervisord.ServerOptions, supervisord.Supervisor = Options, Supervisor
+    process.Subprocess = Process
     with TemporaryDirectory(prefix="hopmail-") as folder:
         os.environ["SUPERVISE_FOLDER"] = folder
         os.environ["SUPERVISE_PID"] = str(os.getpid())

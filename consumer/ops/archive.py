@@ -108,7 +108,10 @@ class Archive(BaseRotatingHandler):
         self._miss(record)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; one without a line is removed."""
+        with self._alone():
+            if self.stream is not None and self.stream.size == 0:
+                self._remove()
         super().close()
         if self._tidier is not None and self._tidier.is_alive():
             self._tidier.join(LAST_TIDY_SECONDS)
@@ -128,6 +131,13 @@ class Archive(BaseRotatingHandler):
     def _let_go(self) -> None:
         stream, self.stream = self.stream, None
         stream.close()
+
+    def _remove(self) -> None:
+        path = Path(self.baseFilename)
+        # Of another, who came after somebody took ours away, it is not ours to remove.
+        if is_at(path, self.stream.inode):
+            with suppress(OSError):
+                path.unlink()
 
     def _is_due(self, now_seconds: float) -> bool:
         is_full = self.stream.size >= self._max_bytes

@@ -2,9 +2,9 @@
 
 import logging
 import platform
-import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 
 from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
+from consumer.ops.metrics_files import make, path_of, sweep_forgotten
 from consumer.ops.relay_figures import RelayFigures
 from publisher_lib.routing import Lane
 
@@ -23,10 +24,11 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS: Final = 5.0
 """Between writes: three to a usual scrape of 15 s."""
 
+SWEEP_SECONDS: Final = 600.0
+
 LAST_WRITE_SECONDS: Final = 1.0
 
 READABLE_BY_ALL: Final = 0o644
-LISTED_BY_ALL: Final = 0o755
 """node_exporter runs as another user."""
 
 
@@ -46,7 +48,7 @@ class Metrics:
         relays: Iterable[str] = (),
         delays: Iterable[str] = (),
     ) -> None:
-        self._path = _path(directory, worker)
+        self._path = path_of(directory, worker)
         self._beside = self._path.with_suffix(".tmp")
         self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
         Gauge(
@@ -57,6 +59,11 @@ class Metrics:
         self._heartbeat = Gauge(
             "hopmail_heartbeat_timestamp_seconds",
             "When the daemon's main loop last turned.",
+            registry=self._registry,
+        )
+        self._ledger_in_trouble = Gauge(
+            "hopmail_ledger_in_trouble",
+            "1 while the ledger cannot be opened or written: nothing is consumed.",
             registry=self._registry,
         )
         self._write_failures = Counter(
@@ -80,11 +87,7 @@ class Metrics:
         Gauge(
             "hopmail_broker_connected", "1 while deliveries can come in.", registry=registry
         ).set_function(is_connected)
-        Gauge(
-            "hopmail_ledger_in_trouble",
-            "1 while the ledger cannot be written: nothing is consumed.",
-            registry=registry,
-        ).set_function(is_ledger_in_trouble)
+        self._ledger_in_trouble.set_function(is_ledger_in_trouble)
         opened = Gauge(
             "hopmail_breaker_open",
             "1 while the relay is in trouble.",
@@ -93,6 +96,10 @@ class Metrics:
         )
         for relay, is_open in breakers.items():
             opened.labels(relay).set_function(is_open)
+
+    def ledger_unopened(self) -> None:
+        """Show the ledger in trouble until it is watched."""
+        self._ledger_in_trouble.set(1)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -121,7 +128,7 @@ class Metrics:
     def write(self) -> None:
         """Replace the file, in one step for whoever reads it."""
         try:
-            _make(self._path.parent)
+            make(self._path.parent)
             self._beside.write_bytes(generate_latest(self._registry))
             self._beside.chmod(READABLE_BY_ALL)
             self._beside.replace(self._path)
@@ -139,9 +146,13 @@ class Metrics:
             path.unlink(missing_ok=True)
 
     def _write_often(self) -> None:
-        self.write()
-        while not self._stop.wait(WRITE_SECONDS):
+        sweep_again_seconds = 0.0
+        while not self._stop.is_set():
             self.write()
+            if time.monotonic() >= sweep_again_seconds:
+                sweep_forgotten(self._path.parent)
+                sweep_again_seconds = time.monotonic() + SWEEP_SECONDS
+            self._stop.wait(WRITE_SECONDS)
 
     def _failed(self, error: Exception) -> None:
         self._write_failures.inc()
@@ -149,14 +160,6 @@ class Metrics:
             detail = getattr(error, "strerror", None) or type(error).__name__
             log.warning("metrics not written", extra={"path": str(self._path), "detail": detail})
         self._is_failing = True
-
-
-def sweep(directory: Path, processes: int) -> None:
-    """Remove the files of this host's workers that are no longer run; they are served for ever."""
-    for path in directory.glob(f"{_prefix()}*"):
-        number = path.stem.rpartition("-")[2]
-        if number.isdecimal() and int(number) >= processes:
-            path.unlink(missing_ok=True)
 
 
 class _Labelled(CollectorRegistry):
@@ -178,20 +181,6 @@ class _Labelled(CollectorRegistry):
                 if not sample.name.endswith("_created")
             ]
             yield metric
-
-
-def _make(directory: Path) -> None:
-    if not directory.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(LISTED_BY_ALL)
-
-
-def _path(directory: Path, worker: int) -> Path:
-    return directory / f"{_prefix()}{worker}.prom"
-
-
-def _prefix() -> str:
-    return f"hopmail-{re.sub(r'[^A-Za-z0-9_.-]', '_', socket.gethostname())}-"
 
 
 def _describe_build(registry: CollectorRegistry) -> None:

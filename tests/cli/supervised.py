@@ -59,6 +59,10 @@ class Supervised:
         self._process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def signal(self, number: int) -> None:
+        """Send it, and only it, a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it at once, and only it."""
         self._process.kill()

@@ -81,14 +81,18 @@ def test_a_killed_worker_is_started_again_under_its_number(
 
 
 def killed_once_and_stopped(run: Supervised, sink: SmtpSink, vhost: VirtualHost) -> None:
-    """Have a mail sent, a worker killed and replaced, and all of it stopped."""
+    """Have a worker killed and replaced, a mail sent, and all of it stopped.
+
+    Of a mail that was sent before, the killed one might not have noted the relay's answer: a doubt
+    is told of, and it goes out once more.
+    """
     vhost.declare_topology()
-    vhost.publish_raw(BODY)
-    wait_until(lambda: sink.count() == 1, 30, "a mail")
     wait_until(lambda: len(run.workers()) == 2, 30, "both workers")
     killed = run.workers()["1"]
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: run.workers().get("1", killed) != killed, 30, "a new worker")
+    vhost.publish_raw(BODY)
+    wait_until(lambda: sink.count() == 1, 30, "a mail")
     assert run.terminate() == 0
 
 
@@ -212,6 +216,8 @@ def supervised_by(configuration: str, place: Path, **variables: str) -> Supervis
         "SUPERVISE_PROCESSES": "2",
         "SUPERVISE_LOG_LEVEL": "ERROR",
         "SUPERVISE_LOG_FORMAT": "json",
+        "SUPERVISE_LOG_DIR": "",
+        "SUPERVISE_LOG_STDOUT": "yes",
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }
@@ -289,6 +295,35 @@ def test_a_worker_is_started_again_however_often_it_dies(tmp_path: Path) -> None
     assert code == 0
 
 
+def test_supervisor_tends_its_archive_while_nothing_happens(tmp_path: Path) -> None:
+    """A worker of other making, so that nobody else does."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    begun = folder / f"hopmail-{socket.gethostname()}-run.log"
+    begun.write_text(f"{'x' * 10_000}\n")
+    found = supervised_by(
+        (ROOT / CONFIGURATION)
+        .read_text()
+        .replace("-P -m consumer consume", "-c 'import time; time.sleep(60)'"),
+        tmp_path,
+        SUPERVISE_PROCESSES="1",
+        SUPERVISE_LOG_LEVEL="INFO",
+        SUPERVISE_LOG_DIR=str(folder),
+        SUPERVISE_LOG_MAX_BYTES="10000",
+        SUPERVISE_LOG_KEEP_SECONDS="3600",
+        SUPERVISE_LOG_STDOUT="no",
+    )
+
+    try:
+        wait_until(lambda: list(folder.glob("*.log.gz")), 30, "the full file, compressed")
+        assert found.terminate() == 0
+    finally:
+        found.stop()
+
+    assert found.text == ""
+    assert "stopped: " in begun.read_text()
+
+
 DIES_OF_POISON = """
 import os, sys
 
@@ -320,10 +355,16 @@ def test_mails_that_kill_their_worker_end_as_dead_letters_and_their_neighbour_is
     with supervised(tmp_path / "out", amqp_url=vhost.url, smtp_url=sink.url, processes=2) as run:
         wait_until(lambda: sink.count() == 1, 60, "the neighbour")
         assert vhost.queue_depth(DEAD_QUEUE) == 0
-        wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, 90, "the dead letters")
-        reasons = {dead.headers["x-hopmail-reason"] for dead in vhost.dead_letters(3)}
+        # One whose ack was lost with its worker, which died of the next, comes twice.
+        found: dict[str, str] = {}
 
-        assert reasons == {"poison"}
+        def have_come() -> bool:
+            for dead in vhost.take_all(DEAD_QUEUE):
+                found[dead.properties.message_id] = dead.headers["x-hopmail-reason"]
+            return len(found) == 3
+
+        wait_until(have_come, 90, "the dead letters")
+        assert found == {f"poison-{number}": "poison" for number in range(3)}
         assert run.terminate() == 0
         assert sink.count() == 1
 

@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from consumer.core.topology import lane_queue
 from publisher_lib.routing import Lane
-from tests.cli.command import hopmail
+from tests.cli.command import ROOT, hopmail
 from tests.cli.supervised import supervised
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
@@ -82,6 +84,84 @@ def test_each_mail_of_two_processes_has_its_line_once(vhost: VirtualHost, tmp_pa
 
     handled = [line["message_id"] for line in lines(folder) if line["event"] == "handled"]
     assert sorted(handled) == sorted(f"m-{number}" for number in range(mails))
+
+
+def of_run(folder: Path) -> list[str]:
+    """Return the details of the lines that `hopmail run` itself has in the archive."""
+    texts = [path.read_text() for path in folder.glob("hopmail-*-run.log")]
+    found = [json.loads(line) for text in texts for line in text.splitlines()]
+    assert all(line["logger"] == "supervisor" and "worker" not in line for line in found)
+    return [line["detail"].partition(" with pid")[0] for line in found]
+
+
+def test_the_supervisor_s_lines_are_in_the_archive_before_and_after_sighup(
+    vhost: VirtualHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "log"
+    # Of its own accord supervisor closes what is above 4.
+    (tmp_path / "sitecustomize.py").write_text("import os; os.open('/', 0), os.open('/', 0)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    with smtp_server() as server:
+        settings = {"amqp_url": vhost.url, "smtp_url": server.url, "processes": 1}
+        with supervised(tmp_path / "out", **settings, log_dir=folder, log_stdout="no") as run:
+            wait_until(lambda: "spawned: 'worker-0'" in of_run(folder), 30, "its start")
+            first = run.workers()["0"]
+
+            run.signal(signal.SIGHUP)
+
+            wait_until(lambda: of_run(folder).count("spawned: 'worker-0'") == 2, 30, "the second")
+            wait_until(lambda: run.workers().get("0", first) != first, 30, "the second process")
+            assert run.terminate() == 0
+            assert run.text == ""
+
+    told = of_run(folder)
+    assert "received SIGHUP indicating restart request" in told
+    assert told.count("stopped: worker-0 (exit status 0)") == 2
+    assert {path.name for path in folder.iterdir()} == {
+        f"hopmail-{socket.gethostname()}-{whose}.log" for whose in ("0", "run")
+    }
+
+
+def test_what_is_told_on_standard_output_too_is_the_same(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    with smtp_server() as server:
+        settings = {"amqp_url": vhost.url, "smtp_url": server.url, "processes": 1}
+        with supervised(tmp_path / "out", **settings, log_dir=folder) as run:
+            wait_until(lambda: run.events("consuming"), 30, "its work")
+            assert run.terminate() == 0
+            told = sorted(run.text.splitlines())
+
+    assert told == sorted(
+        line for path in folder.iterdir() for line in path.read_text().splitlines()
+    )
+
+
+def test_a_supervisor_without_a_line_leaves_no_file(vhost: VirtualHost, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    with smtp_server() as server:
+        settings = {"amqp_url": vhost.url, "smtp_url": server.url, "processes": 1}
+        with supervised(tmp_path / "out", **settings, log_dir=folder, log_level="ERROR") as run:
+            wait_until(run.workers, 30, "the worker")
+            assert run.terminate() == 0
+
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_does_not_begin_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = hopmail(
+        "run",
+        amqp_url="amqp://127.0.0.1:9",
+        smtp_url="smtp://127.0.0.1:9",
+        state_dir=tmp_path / "file" / "state",
+        log_dir=tmp_path / "log",
+    )
+
+    assert ended.returncode == 78
+    assert list((tmp_path / "log").iterdir()) == []
 
 
 def test_mail_goes_on_while_the_archive_s_disk_is_full(vhost: VirtualHost, disk: Path) -> None:

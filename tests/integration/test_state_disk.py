@@ -1,7 +1,9 @@
 """A state disk that is full or read-only when a consumer starts: it waits, and begins by itself."""
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,9 +60,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def started(vhost: VirtualHost, disk: Path) -> Iterator[ConsumerProcess]:
+def started(vhost: VirtualHost, disk: Path, **settings: object) -> Iterator[ConsumerProcess]:
     relay = f"smtp://127.0.0.1:{free_port()}?tls=none&rate=1"
-    process = ConsumerProcess(vhost.url, relay, state_dir=disk)
+    process = ConsumerProcess(vhost.url, relay, state_dir=disk, **settings)
     try:
         wait_until(lambda: process.events("ledger in trouble") or not process.is_alive)
         yield process
@@ -91,6 +93,46 @@ def test_it_begins_once_the_disk_can_be_written(
             len(process.events("ledger in trouble")) == len(process.events("ledger is back")) == 1
         )
         assert process.terminate() == 0
+
+
+def figure(file: Path, name: str) -> float:
+    """Return a worker's figure that has no label of its own; -1 where it is not there."""
+    text = file.read_text() if file.exists() else ""
+    found = re.search(rf"^{name}{{[^,}}]*}} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else -1
+
+
+def test_while_it_waits_its_figures_show_a_live_worker_with_its_ledger_in_trouble(
+    vhost: VirtualHost, disk: Path, tmp_path: Path
+) -> None:
+    vhost.declare_topology()
+    file = tmp_path / f"hopmail-{socket.gethostname()}-0.prom"
+    trouble, heartbeat = "hopmail_ledger_in_trouble", "hopmail_heartbeat_timestamp_seconds"
+    sample = "hopmail_queue_sample_timestamp_seconds"
+    protect(disk)
+    with started(vhost, disk, metrics_dir=tmp_path) as process:
+        wait_until(lambda: figure(file, trouble) == 1, what="the trouble")
+        first = figure(file, heartbeat)
+        wait_until(lambda: figure(file, heartbeat) > first > 0, 30, "another turn of its wait")
+        wait_until(lambda: figure(file, sample) > 0, 30, "a look at the queues")
+
+        unprotect(disk)
+
+        wait_until(lambda: process.events("consuming"), what="its work")
+        wait_until(lambda: figure(file, trouble) == 0, 30, "the end of the trouble")
+        wait_until(lambda: figure(file, "hopmail_ledger_bytes") > 0, 30, "every other figure")
+        assert process.terminate() == 0
+    assert not file.exists()
+
+
+def test_figures_of_a_wait_that_is_ended_go(vhost: VirtualHost, disk: Path, tmp_path: Path) -> None:
+    protect(disk)
+
+    with started(vhost, disk, metrics_dir=tmp_path) as process:
+        wait_until(lambda: list(tmp_path.glob("*.prom")), what="its file")
+        assert process.terminate(10) == 0
+
+    assert not list(tmp_path.glob("*.prom"))
 
 
 def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from consumer.core.disposition import Reason
 from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
 from consumer.core.transaction import Transaction
-from consumer.ops.metrics import Metrics, sweep
+from consumer.ops.metrics import Metrics
+from consumer.ops.metrics_files import sweep
 from publisher_lib.routing import EXCHANGE, RETRY_EXCHANGE, Lane
 from tests.ops.deliveries import EMAIL, every_outcome, handled
 from tests.support.consumer_process import wait_until
@@ -291,6 +293,22 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     assert value(tmp_path, "hopmail_breaker_open", relay="other:25") == 0
 
 
+def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    told = []
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+    metrics.ledger_unopened()
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+    metrics.watch(is_connected=lambda: True, breakers={}, is_ledger_in_trouble=lambda: False)
+    metrics.write()
+    told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
+
+    assert told == [0, 1, 0]
+
+
 @pytest.fixture
 def running(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
     monkeypatch.setattr("consumer.ops.metrics.WRITE_SECONDS", 0.02)
@@ -309,6 +327,33 @@ def test_the_file_is_written_again_and_again_until_it_is_removed(
     running.remove()
 
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_nobody_has_written_for_an_hour_go_at_the_start_and_later(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(name: str, age_seconds: float) -> Path:
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (time.time() - age_seconds,) * 2)
+        return tmp_path / name
+
+    monkeypatch.setattr("consumer.ops.metrics.WRITE_SECONDS", 0.02)
+    monkeypatch.setattr("consumer.ops.metrics.SWEEP_SECONDS", 0.1)
+    kept = {left("hopmail-4f1c-0.prom", 3500), left("node.prom", 4000)}
+    kept |= {left("hopmail-backup.prom", 4000), left("hopmail-4f1c-0.prom.bak", 4000)}
+    gone = [left(f"hopmail-0a-2b-{name}", 3700) for name in ("0.prom", "12.prom", "12.tmp")]
+
+    metrics.start()
+    try:
+        wait_until(lambda: not any(path.exists() for path in gone), what="the end of old files")
+        later = left(f"hopmail-{HOST}-7.prom", 3700)
+        wait_until(lambda: not later.exists(), what="the end of one that grew old meanwhile")
+        assert {path for path in tmp_path.iterdir() if path.suffix != ".tmp"} == {
+            *kept,
+            path_of(tmp_path),
+        }
+    finally:
+        metrics.remove()
 
 
 def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
