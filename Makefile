@@ -38,7 +38,8 @@ test:  ## run every test beside a RabbitMQ of its own (a quarter of an hour); T=
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else
-	@$(python) -m dev.broker exec -- $(python) -m coverage run -m pytest
+	@$(python) -m dev.broker exec -- $(python) -m pytest -n 2 --dist loadfile \
+	  --cov consumer --cov publisher_lib --cov-branch --cov-report=
 	@$(python) -m coverage report --include='$(covered)' --fail-under=100 --skip-covered --show-missing
 endif
 

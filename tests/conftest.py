@@ -1,13 +1,20 @@
 """What tests share: the broker, a virtual host each, and hypothesis' profiles."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.broker import Broker, VirtualHost
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Of two that run tests side by side none is to meet what the other leaves lying about.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(Path(tempfile.gettempdir(), f"hopmail-{worker}"))
+    Path(tempfile.tempdir).mkdir(mode=0o755, exist_ok=True)
 
 settings.register_profile(
     "default",
