@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -136,7 +137,7 @@ class Metrics:
         if self._writer.is_alive():
             self._writer.join(LAST_WRITE_SECONDS)
         for path in (self._path, self._beside):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _write_often(self) -> None:
         self.write()
@@ -156,7 +157,7 @@ def sweep(directory: Path, processes: int) -> None:
     for path in directory.glob(f"{_prefix()}*"):
         number = path.stem.rpartition("-")[2]
         if number.isdecimal() and int(number) >= processes:
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 class _Labelled(CollectorRegistry):
@@ -184,6 +185,12 @@ def _make(directory: Path) -> None:
     if not directory.exists():
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(LISTED_BY_ALL)
+
+
+def _remove(path: Path) -> None:
+    # What stays is of a worker that is not alive, as its heartbeat tells.
+    with suppress(OSError):
+        path.unlink()
 
 
 def _path(directory: Path, worker: int) -> Path:

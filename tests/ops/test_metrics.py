@@ -392,3 +392,18 @@ def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) ->
     sweep(tmp_path, 2)
 
     assert {path_of(tmp_path, 0), path_of(tmp_path, 1), *others} == set(tmp_path.iterdir())
+
+
+def test_what_cannot_be_removed_ends_nothing(tmp_path: Path) -> None:
+    """Else a worker's exit code would be lost, and `hopmail run` would not start."""
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    metrics = Metrics(no_folder, 0)
+    path_of(tmp_path, 7).mkdir()
+    path_of(tmp_path, 8).touch()
+
+    metrics.start()
+    metrics.remove()
+    sweep(tmp_path, 2)
+
+    assert {no_folder, path_of(tmp_path, 7)} == set(tmp_path.iterdir())
