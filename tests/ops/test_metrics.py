@@ -321,6 +321,17 @@ def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
     wait_until(lambda: value(tmp_path, name) > before)
 
 
+def test_to_be_written_is_no_heartbeat(metrics: Metrics, tmp_path: Path) -> None:
+    """A worker whose main loop hangs still has its file written."""
+    metrics.heartbeat()
+    metrics.write()
+    before = value(tmp_path, "hopmail_heartbeat_timestamp_seconds")
+
+    metrics.write()
+
+    assert value(tmp_path, "hopmail_heartbeat_timestamp_seconds") == before
+
+
 def test_a_file_that_cannot_be_written_is_told_once_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
