@@ -79,7 +79,6 @@ def exporter_arguments(port: int, metrics: Path) -> list[str]:
         "--collector.disable-defaults",
         "--collector.textfile",
         f"--collector.textfile.directory={metrics}",
-        "--web.disable-exporter-metrics",
     ]
 
 

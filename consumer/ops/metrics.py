@@ -15,7 +15,7 @@ from prometheus_client.exposition import generate_latest
 
 from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
-from consumer.ops.metrics_files import make, path_of, sweep_forgotten
+from consumer.ops.metrics_files import make, path_of, remove, sweep_forgotten
 from consumer.ops.relay_figures import RelayFigures
 from publisher_lib.routing import Lane
 
@@ -143,7 +143,7 @@ class Metrics:
         if self._writer.is_alive():
             self._writer.join(LAST_WRITE_SECONDS)
         for path in (self._path, self._beside):
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def _write_often(self) -> None:
         sweep_again_seconds = 0.0

@@ -34,7 +34,13 @@ def sweep(directory: Path, processes: int) -> None:
     for path in directory.glob(f"{_prefix()}*"):
         number = path.stem.rpartition("-")[2]
         if number.isdecimal() and int(number) >= processes:
-            path.unlink(missing_ok=True)
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file. One that stays is of a worker that is not alive, as its heartbeat tells."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def sweep_forgotten(directory: Path) -> None:
@@ -45,8 +51,7 @@ def sweep_forgotten(directory: Path) -> None:
     """
     with suppress(OSError):
         for path in _forgotten(directory):
-            with suppress(OSError):
-                path.unlink()
+            remove(path)
 
 
 def _forgotten(directory: Path) -> Iterator[Path]:

@@ -151,6 +151,14 @@ def test_the_exporter_serves_the_volume_the_consumer_writes_and_nothing_else() -
     assert "--collector.disable-defaults" in exporter["command"]
 
 
+def test_the_exporter_tells_of_series_that_it_drops() -> None:
+    """HopmailFiguresRejected needs promhttp_metric_handler_errors_total.
+
+    node_exporter 1.12 has it among its own metrics (innerHandler in node_exporter.go).
+    """
+    assert "--web.disable-exporter-metrics" not in SERVICES["node-exporter"]["command"]
+
+
 def test_every_variable_has_a_default_and_stands_in_the_example_with_it() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     example = (ROOT / ".env.example").read_text()

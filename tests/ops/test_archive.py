@@ -254,6 +254,21 @@ def test_a_compressed_file_is_as_old_as_its_last_line(folder: Path) -> None:
     assert time.time() - packed.stat().st_mtime == pytest.approx(3 * DAY_SECONDS, abs=60)
 
 
+def test_no_file_is_for_everybody_to_read(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        with archiving(folder) as archive:
+            log.info("full")
+            archive.doRollover()
+            tidied(archive)
+            log.info("written")
+    finally:
+        os.umask(before)
+
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == {".gz": 0o640, ".log": 0o640}
+
+
 def test_the_first_line_of_a_day_is_in_another_file(folder: Path) -> None:
     with archiving(folder):
         log.info("today")

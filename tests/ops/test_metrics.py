@@ -366,6 +366,17 @@ def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
     wait_until(lambda: value(tmp_path, name) > before)
 
 
+def test_to_be_written_is_no_heartbeat(metrics: Metrics, tmp_path: Path) -> None:
+    """A worker whose main loop hangs still has its file written."""
+    metrics.heartbeat()
+    metrics.write()
+    before = value(tmp_path, "hopmail_heartbeat_timestamp_seconds")
+
+    metrics.write()
+
+    assert value(tmp_path, "hopmail_heartbeat_timestamp_seconds") == before
+
+
 def test_a_file_that_cannot_be_written_is_told_once_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -437,3 +448,18 @@ def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) ->
     sweep(tmp_path, 2)
 
     assert {path_of(tmp_path, 0), path_of(tmp_path, 1), *others} == set(tmp_path.iterdir())
+
+
+def test_what_cannot_be_removed_ends_nothing(tmp_path: Path) -> None:
+    """Else a worker's exit code would be lost, and `hopmail run` would not start."""
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    metrics = Metrics(no_folder, 0)
+    path_of(tmp_path, 7).mkdir()
+    path_of(tmp_path, 8).touch()
+
+    metrics.start()
+    metrics.remove()
+    sweep(tmp_path, 2)
+
+    assert {no_folder, path_of(tmp_path, 7)} == set(tmp_path.iterdir())

@@ -45,6 +45,18 @@ def test_a_worker_is_seen_as_it_wrote(tmp_path: Path) -> None:
         assert (now - moment).total_seconds() < 60
 
 
+def test_a_worker_that_does_nothing_any_more_has_no_rate(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    metrics.heartbeat()
+    metrics.record(handled(Accepted(Reply(250))))
+    metrics.write()
+
+    metrics.write()
+
+    (file,) = read_files(tmp_path)
+    assert seen(file).per_second == 0
+
+
 def test_every_figure_that_can_be_written_can_be_read(tmp_path: Path) -> None:
     write_every_figure(tmp_path)
 
