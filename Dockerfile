@@ -30,6 +30,7 @@ USER 10001:10001
 WORKDIR /var/lib/hopmail
 VOLUME /var/lib/hopmail/state
 # Unhealthy while mail does not flow, for which the relay may be to blame: no reason to start it anew.
-# Who does that for what is unhealthy had better ask `hopmail status --workers`.
+# Who does that for what is unhealthy had better ask `hopmail status --workers`. Without metrics
+# (HOPMAIL_METRICS_DIR=none) neither knows anything, and fails.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=2 CMD ["hopmail", "status"]
 CMD ["hopmail", "run"]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles
+from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles, remarks
 from publisher_lib.routing import Lane
 
 
@@ -14,6 +14,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "now": _moment(status.now),
         "flows": not found,
         "obstacles": list(found),
+        "remarks": list(remarks(status)),
         "lanes": {
             str(lane): {
                 "last_acceptance": _moment(status.last_acceptance(lane)),

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.core.durations import spell_duration
-from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles
+from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles, remarks
 from consumer.core.waiting import Kind
 
 MEBIBYTE: Final = 1024 * 1024
@@ -33,12 +33,13 @@ def page(status: Status) -> RenderableType:
 
 def _answer(status: Status) -> Iterator[Text]:
     found = obstacles(status)
-    if not found:
+    if found:
+        yield Text("✗ mail does not flow", style="red")
+    else:
         yield Text("✓ mail flows", style="green")
-        return
-    yield Text("✗ mail does not flow", style="red")
-    for obstacle in found:
-        yield Text(f"  {obstacle}", style="red", no_wrap=True, overflow="ignore")
+    for style, lines in (("red", found), ("yellow", remarks(status))):
+        for line in lines:
+            yield Text(f"  {line}", style=style, no_wrap=True, overflow="ignore")
 
 
 def _table(*columns: str) -> Table:

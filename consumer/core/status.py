@@ -16,6 +16,12 @@ LATE: Final = timedelta(minutes=10)
 """Mail that waits so long, while none is accepted, does not just stand in a long queue."""
 
 
+NOBODY: Final = (
+    "no consumer process is alive, or none can write its figures (a full disk?):"
+    " start `hopmail run`, or see its log"
+)
+
+
 @record
 class WorkerSeen:
     """A consumer process, by the figures it wrote last. `holds` say why it takes no mail.
@@ -70,8 +76,8 @@ class Status:
         return tuple(each for each in self.workers if self.is_alive(each))
 
     def is_alive(self, worker: WorkerSeen) -> bool:
-        """Whether a worker wrote a moment ago."""
-        return self.now - worker.heartbeat < SILENT
+        """Whether a worker wrote a moment ago; not in what its clock takes for the future."""
+        return abs(self.now - worker.heartbeat) < SILENT
 
     @property
     def wanted(self) -> int:
@@ -96,49 +102,59 @@ class Status:
         )
         return min(filter(None, (*held, *waiting)), default=None)
 
+    def waits(self, lane: Lane) -> bool:
+        """Whether messages wait in a lane's queue."""
+        return any(
+            each.place.kind is Kind.LANE and each.place.lane is lane and each.messages
+            for each in self.queues
+        )
+
     def is_in_trouble(self, relay: str) -> bool:
         """Whether a worker takes a relay to be in trouble."""
         return any(relay in each.relays_in_trouble for each in self.alive)
+
+    def has_relay(self, worker: WorkerSeen) -> bool:
+        """Whether a worker takes one of the relays to be well."""
+        return not set(self.relays) <= set(worker.relays_in_trouble)
 
 
 def obstacles(status: Status) -> tuple[str, ...]:
     """Return why mail does not flow, each with where to look; nothing where it does."""
     if not status.alive:
-        return (
-            "no consumer process is alive: start `hopmail run`, or see in its log why it ended",
-        )
-    return (
-        *_workers(status),
-        *_ways(status),
-        *(told for lane in Lane for told in _stuck(status, lane)),
-    )
+        return (NOBODY,)
+    stuck = (told for lane in Lane for told in _stuck(status, lane))
+    return (*_obstacles(status), *stuck)
 
 
-def _workers(status: Status) -> Iterator[str]:
+def remarks(status: Status) -> tuple[str, ...]:
+    """Return what is amiss though mail flows."""
     alive = len(status.alive)
-    if alive < status.wanted:
-        yield (
-            f"{alive} of {status.wanted} consumer processes are alive:"
-            " see in the log why the others ended"
-        )
+    if not 0 < alive < status.wanted:
+        return ()
+    told = f"{alive} of {status.wanted} consumer processes are alive"
+    return (f"{told}: see in the log why the others ended",)
 
 
-def _ways(status: Status) -> Iterator[str]:
+def _obstacles(status: Status) -> Iterator[str]:
+    alive = status.alive
     if status.broker_trouble:
         yield f"broker {status.broker_trouble}"
-    elif not any(each.is_connected for each in status.alive):
+    elif not any(each.is_connected for each in alive):
         yield "no consumer process is connected to the broker: see `hopmail check`"
-    if any(each.is_ledger_in_trouble for each in status.alive):
+    if any(each.is_ledger_in_trouble for each in alive):
         yield "the ledger cannot be written, so nothing is consumed: see `hopmail check`"
-    if all(map(status.is_in_trouble, status.relays)):
+    if not any(map(status.has_relay, alive)):
         yield "every relay is in trouble, so mail waits: see `hopmail check`"
 
 
 def _stuck(status: Status, lane: Lane) -> Iterator[str]:
-    oldest = status.oldest(lane)
-    if oldest is None:
+    since = status.oldest(lane)
+    if since is None and status.waits(lane):
+        # Nothing is known of its age but that these workers have not taken it.
+        since = min(each.started for each in status.alive)
+    if since is None:
         return
-    since = max(oldest, status.last_acceptance(lane) or oldest)
+    since = max(since, status.last_acceptance(lane) or since)
     if status.now - since > LATE:
         waits = spell_duration(status.now - since)
         yield f"{lane} mail waits, and none was accepted for {waits}: see the workers' log"

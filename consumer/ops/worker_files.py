@@ -47,7 +47,7 @@ class WorkerFile:
 
 
 def read_files(folder: Path) -> tuple[WorkerFile, ...]:
-    """Return what the workers wrote last; a file that cannot be read is as one that is not there.
+    """Return what the workers wrote last; a file that cannot be understood is as one not there.
 
     Raises OSError where the folder cannot be read.
     """
@@ -56,10 +56,12 @@ def read_files(folder: Path) -> tuple[WorkerFile, ...]:
 
 def _read_files(paths: list[Path]) -> Iterator[WorkerFile]:
     for path in paths:
-        # It may be removed meanwhile, by a worker that stops.
-        with suppress(OSError, ValueError):
+        # It may be removed meanwhile, by a worker that stops, or be another version's.
+        with suppress(OSError, ValueError, LookupError, OverflowError):
             file = WorkerFile(path.read_text(encoding="utf-8"))
             if file.figure("hopmail_heartbeat_timestamp_seconds"):
+                seen(file)
+                oldest_by_queue([file])
                 yield file
 
 

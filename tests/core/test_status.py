@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles
+from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles, remarks
 from consumer.core.waiting import Kind, Place
 from publisher_lib.routing import Lane
 
@@ -48,13 +48,13 @@ WELL = Status(
 )
 
 
-def waiting(age: timedelta, accepted: timedelta | None, messages: int = 5) -> Status:
-    """Return one in which mail waits, and was last accepted so long ago."""
+def waiting(age: timedelta | None, accepted: timedelta | None, messages: int = 5) -> Status:
+    """Return one in which mail waits, and was last accepted so long ago. None: not known."""
     moments = {} if accepted is None else {MAIL: NOW - accepted}
     return replace(
         WELL,
         workers=(worker(0, last_acceptance=moments), worker(1)),
-        queues=(QueueSeen(LANE, messages, NOW - age),),
+        queues=(QueueSeen(LANE, messages, None if age is None else NOW - age),),
     )
 
 
@@ -66,11 +66,8 @@ def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> N
     ("status", "told"),
     [
         (replace(WELL, workers=()), "no consumer process is alive"),
-        (replace(WELL, workers=(worker(0),)), "1 of 2 consumer processes are alive"),
-        (
-            replace(WELL, workers=(worker(0), worker(1, heartbeat=NOW - SILENT))),
-            "1 of 2 consumer processes are alive",
-        ),
+        (replace(WELL, workers=(worker(0, heartbeat=NOW - SILENT),)), "no consumer process is"),
+        (replace(WELL, workers=(worker(0, heartbeat=NOW + SILENT),)), "no consumer process is"),
         (replace(WELL, queues=(), broker_trouble="broker:5672: refused"), "broker broker:5672"),
         (
             replace(WELL, workers=(worker(0, is_connected=False), worker(1, is_connected=False))),
@@ -84,14 +81,15 @@ def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> N
             replace(
                 WELL,
                 workers=(
-                    worker(0, relays_in_trouble=(FIRST,)),
-                    worker(1, relays_in_trouble=(SECONDARY,)),
+                    worker(0, relays_in_trouble=(FIRST, SECONDARY)),
+                    worker(1, relays_in_trouble=(SECONDARY, FIRST)),
                 ),
             ),
             "every relay is in trouble",
         ),
         (waiting(LATE + SECOND, None), "transactional mail waits, and none was accepted for 10m1s"),
         (waiting(2 * LATE, LATE + SECOND), "none was accepted for 10m1s"),
+        (waiting(None, None), "none was accepted for 1h"),
     ],
 )
 def test_what_stands_in_the_way_is_named_alone(status: Status, told: str) -> None:
@@ -110,6 +108,18 @@ def test_what_stands_in_the_way_is_named_alone(status: Status, told: str) -> Non
             replace(WELL, workers=(worker(0, relays_in_trouble=(FIRST,)), worker(1))),
             id="the second relay is well",
         ),
+        pytest.param(
+            replace(
+                WELL,
+                workers=(
+                    worker(0, relays_in_trouble=(FIRST,)),
+                    worker(1, relays_in_trouble=(SECONDARY,)),
+                ),
+            ),
+            id="each has another relay left",
+        ),
+        pytest.param(replace(WELL, workers=(worker(0),)), id="one worker is starting again"),
+        pytest.param(waiting(None, SECOND), id="of unknown age, and it moves"),
         pytest.param(
             replace(
                 WELL,
@@ -137,9 +147,18 @@ def test_what_a_worker_holds_waits_too() -> None:
     assert "none was accepted for 20m" in found
 
 
+def test_a_worker_that_is_missing_is_remarked_upon() -> None:
+    dead = worker(1, heartbeat=NOW - SILENT)
+
+    (told,) = remarks(replace(WELL, workers=(worker(0), dead)))
+
+    assert "1 of 2 consumer processes are alive" in told
+    assert remarks(WELL) == remarks(replace(WELL, workers=())) == ()
+
+
 def test_the_workers_of_every_host_are_wanted() -> None:
     others = [worker(number, name=f"mail-b-{number}", wanted=3) for number in range(2)]
 
-    (found,) = obstacles(replace(WELL, workers=(*WELL.workers, *others)))
+    (told,) = remarks(replace(WELL, workers=(*WELL.workers, *others)))
 
-    assert "4 of 5" in found
+    assert "4 of 5" in told

@@ -64,7 +64,22 @@ def test_every_figure_that_can_be_written_can_be_read(tmp_path: Path) -> None:
     assert oldest_by_queue(()) == {}
 
 
-@pytest.mark.parametrize("text", ["", "hopmail_heartbeat_timestamp_seconds{", "\udcff"])
+HEARTBEAT = 'hopmail_heartbeat_timestamp_seconds{worker="a-0"} 1\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hopmail_heartbeat_timestamp_seconds{",
+        "\udcff",
+        "hopmail_heartbeat_timestamp_seconds 1\n",
+        f'{HEARTBEAT}hopmail_last_acceptance_timestamp_seconds{{lane="third"}} 1\n',
+        f"{HEARTBEAT}hopmail_last_acceptance_timestamp_seconds 1\n",
+        f"{HEARTBEAT}hopmail_processes NaN\n",
+        f"{HEARTBEAT}hopmail_process_start_time_seconds 1e99\n",
+    ],
+)
 def test_a_file_that_cannot_be_read_is_passed_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "hopmail-a-0.prom").write_bytes(text.encode(errors="surrogateescape"))
     (tmp_path / "another.prom").write_text("x 1\n")
