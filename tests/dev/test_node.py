@@ -26,7 +26,7 @@ def test_a_node_leaves_no_process_and_no_file() -> None:
         assert node.pid in started
         assert node.folder in folders_of(started)
 
-    wait_until(lambda: not started & living().keys(), 5, "an end of every process")
+    wait_until(lambda: not started & living().keys(), 20, "an end of every process")
     assert not node.folder.exists()
 
 
@@ -62,5 +62,5 @@ def test_a_signal_ends_node_and_command(
 
     assert code == 128 + number
     assert folders
-    wait_until(lambda: not started & living().keys(), 5, "an end of every process")
+    wait_until(lambda: not started & living().keys(), 20, "an end of every process")
     assert not any(folder.exists() for folder in folders)

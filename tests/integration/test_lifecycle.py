@@ -172,6 +172,7 @@ def test_a_mail_is_not_sent_for_a_delivery_the_broker_took_back_before_the_dot(
         wait_until(lambda: server.mails, what="the mail")
         wait_until(lambda: vhost.unsettled(QUEUE) == 0, 10, "the ack")
         wait_until(lambda: server.open_sessions <= 1, what="the first session's end")
+        wait_until(lambda: process.handled("m-1"), what="its log line")
         assert len(server.dotted) == 1
         assert [line["redelivered"] for line in process.handled("m-1")] == [True]
 
