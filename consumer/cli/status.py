@@ -41,8 +41,11 @@ def status(*, watch: Watch = False, as_json: AsJSON = False, workers: Workers = 
     """Show whether mail flows, how late it is, and what stands in its way; exit 1 if it does not.
 
     The queues are asked of the broker. The rest is what the workers of this host wrote into
-    HOPMAIL_METRICS_DIR within the last seconds.
+    HOPMAIL_METRICS_DIR within the last seconds. `oldest` is what waits, or is held, at most so
+    long; ?: that is not known yet.
     """
+    if watch + as_json + workers > 1:
+        raise typer.BadParameter("--watch, --json and --workers do not go together")
     settings = settings_or_exit()
     folder = settings.metrics_dir
     if folder is None:

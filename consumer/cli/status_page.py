@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.core.durations import spell_duration
-from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles, remarks
+from consumer.core.status import Status, WorkerSeen, obstacles, remarks
 from consumer.core.waiting import Kind
 
 MEBIBYTE: Final = 1024 * 1024
 NOTHING: Final = "-"
+UNKNOWN: Final = "?"
 WORDS: Final = frozenset({"queue", "worker", "relay", "state"})
 """Columns of words; the others are of figures."""
 
@@ -53,20 +54,25 @@ def _queues(status: Status) -> Table:
     table = _table("queue", "waiting", "oldest", "last accepted")
     for queue in status.queues:
         place = queue.place
-        if place.kind is Kind.RETRY and not queue.messages:
-            continue
-        accepted = ""
         if place.kind is Kind.LANE and place.lane is not None:
+            # What the workers hold of it waits as well.
+            oldest = _oldest(status, status.oldest(place.lane), is_empty=not queue.messages)
             accepted = _ago(status, status.last_acceptance(place.lane))
-        table.add_row(place.queue, *_waiting(status, queue), accepted)
+            table.add_row(place.queue, _whole(queue.messages), oldest, accepted)
+        elif place.kind is Kind.DEAD or queue.messages:
+            oldest = _oldest(status, queue.oldest, is_empty=not queue.messages)
+            table.add_row(place.queue, _whole(queue.messages), oldest, "")
     return table
 
 
-def _waiting(status: Status, queue: QueueSeen) -> tuple[str, str]:
-    if not queue.messages:
-        return "0", NOTHING
-    oldest = "?" if queue.oldest is None else f"≤ {_age(status, queue.oldest)}"
-    return f"{queue.messages:,}".replace(",", "\u2009"), oldest
+def _oldest(status: Status, moment: datetime | None, *, is_empty: bool) -> str:
+    if moment is None:
+        return NOTHING if is_empty else UNKNOWN
+    return f"≤ {_age(status, moment)}"
+
+
+def _whole(number: int) -> str:
+    return f"{number:,}".replace(",", "\u2009")
 
 
 def _workers(status: Status) -> Table:
@@ -96,7 +102,7 @@ def _state(worker: WorkerSeen) -> str:
 def _relays(status: Status) -> Table:
     table = _table("relay", "state", "sessions")
     for relay in status.relays:
-        state = "in trouble" if status.is_in_trouble(relay) else "up" if status.alive else "?"
+        state = "in trouble" if status.is_in_trouble(relay) else "up" if status.alive else UNKNOWN
         sessions = sum(worker.sessions.get(relay, 0) for worker in status.alive)
         table.add_row(relay, state, str(sessions))
     return table

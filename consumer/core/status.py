@@ -9,17 +9,23 @@ from consumer.core.record import record
 from consumer.core.waiting import Kind, Place
 from publisher_lib.routing import Lane
 
-SILENT: Final = timedelta(seconds=15)
-"""A worker writes each five seconds: one that has not for so long is dead or hangs."""
+SILENT: Final = timedelta(seconds=25)
+"""A worker writes each five seconds: one that has not for so long is dead or hangs. As the rules of
+deploy/prometheus have it."""
 
-LATE: Final = timedelta(minutes=10)
+STARTING: Final = timedelta(seconds=15)
+"""Until a worker is connected, and has written so."""
+
+LATE: Final = timedelta(minutes=5)
 """Mail that waits so long, while none is accepted, does not just stand in a long queue."""
 
 
 NOBODY: Final = (
-    "no consumer process is alive, or none can write its figures (a full disk?):"
-    " start `hopmail run`, or see its log"
+    "no consumer process is alive, or none can write its figures (a full disk, another folder?):"
+    " see its log, or start `hopmail run`"
 )
+STOPPING: Final = "stopping"
+"""The hold of a worker that ends."""
 
 
 @record
@@ -79,6 +85,10 @@ class Status:
         """Whether a worker wrote a moment ago; not in what its clock takes for the future."""
         return abs(self.now - worker.heartbeat) < SILENT
 
+    def is_starting(self, worker: WorkerSeen) -> bool:
+        """Whether a worker may not have had the time to connect, and to write so."""
+        return self.now - worker.started < STARTING
+
     @property
     def wanted(self) -> int:
         """How many workers there are to be, on the hosts of those that are alive."""
@@ -128,21 +138,40 @@ def obstacles(status: Status) -> tuple[str, ...]:
 
 def remarks(status: Status) -> tuple[str, ...]:
     """Return what is amiss though mail flows."""
+    return (*_missing(status), *(told for lane in Lane for told in _retried(status, lane)))
+
+
+def _missing(status: Status) -> Iterator[str]:
     alive = len(status.alive)
-    if not 0 < alive < status.wanted:
-        return ()
-    told = f"{alive} of {status.wanted} consumer processes are alive"
-    return (f"{told}: see in the log why the others ended",)
+    if 0 < alive < status.wanted:
+        told = f"{alive} of {status.wanted} consumer processes are alive"
+        yield f"{told}: see in the log why the others ended, or hang"
+
+
+def _retried(status: Status, lane: Lane) -> Iterator[str]:
+    waiting = sum(
+        each.messages
+        for each in status.queues
+        if each.place.kind is Kind.RETRY and each.place.lane is lane
+    )
+    accepted = status.last_acceptance(lane)
+    if waiting and (accepted is None or status.now - accepted > LATE):
+        yield (
+            f"{waiting} {lane} mails wait for another attempt, and none was accepted of late:"
+            " see in the workers' log why"
+        )
 
 
 def _obstacles(status: Status) -> Iterator[str]:
     alive = status.alive
     if status.broker_trouble:
-        yield f"broker {status.broker_trouble}"
-    elif not any(each.is_connected for each in alive):
+        yield f"broker {status.broker_trouble}: see `hopmail check`"
+    elif not any(each.is_connected or status.is_starting(each) for each in alive):
         yield "no consumer process is connected to the broker: see `hopmail check`"
     if any(each.is_ledger_in_trouble for each in alive):
         yield "the ledger cannot be written, so nothing is consumed: see `hopmail check`"
+    if all(STOPPING in each.holds for each in alive):
+        yield "every consumer process is stopping: start `hopmail run`"
     if not any(map(status.has_relay, alive)):
         yield "every relay is in trouble, so mail waits: see `hopmail check`"
 

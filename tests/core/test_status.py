@@ -68,6 +68,10 @@ def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> N
         (replace(WELL, workers=()), "no consumer process is alive"),
         (replace(WELL, workers=(worker(0, heartbeat=NOW - SILENT),)), "no consumer process is"),
         (replace(WELL, workers=(worker(0, heartbeat=NOW + SILENT),)), "no consumer process is"),
+        (
+            replace(WELL, workers=(worker(0, holds=("stopping",)), worker(1, holds=("stopping",)))),
+            "every consumer process is stopping",
+        ),
         (replace(WELL, queues=(), broker_trouble="broker:5672: refused"), "broker broker:5672"),
         (
             replace(WELL, workers=(worker(0, is_connected=False), worker(1, is_connected=False))),
@@ -87,8 +91,8 @@ def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> N
             ),
             "every relay is in trouble",
         ),
-        (waiting(LATE + SECOND, None), "transactional mail waits, and none was accepted for 10m1s"),
-        (waiting(2 * LATE, LATE + SECOND), "none was accepted for 10m1s"),
+        (waiting(LATE + SECOND, None), "transactional mail waits, and none was accepted for 5m1s"),
+        (waiting(2 * LATE, LATE + SECOND), "none was accepted for 5m1s"),
         (waiting(None, None), "none was accepted for 1h"),
     ],
 )
@@ -119,6 +123,13 @@ def test_what_stands_in_the_way_is_named_alone(status: Status, told: str) -> Non
             id="each has another relay left",
         ),
         pytest.param(replace(WELL, workers=(worker(0),)), id="one worker is starting again"),
+        pytest.param(
+            replace(WELL, workers=(worker(0, started=NOW - SECOND, is_connected=False),)),
+            id="it has not had the time to connect",
+        ),
+        pytest.param(
+            replace(WELL, workers=(worker(0, holds=("stopping",)), worker(1))), id="one is stopping"
+        ),
         pytest.param(waiting(None, SECOND), id="of unknown age, and it moves"),
         pytest.param(
             replace(
@@ -144,7 +155,7 @@ def test_what_a_worker_holds_waits_too() -> None:
 
     (found,) = obstacles(replace(WELL, workers=(worker(0), holding)))
 
-    assert "none was accepted for 20m" in found
+    assert "none was accepted for 10m" in found
 
 
 def test_a_worker_that_is_missing_is_remarked_upon() -> None:
@@ -154,6 +165,26 @@ def test_a_worker_that_is_missing_is_remarked_upon() -> None:
 
     assert "1 of 2 consumer processes are alive" in told
     assert remarks(WELL) == remarks(replace(WELL, workers=())) == ()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "told"), [(None, ["3 transactional"]), (LATE + SECOND, ["3 tr"]), (SECOND, [])]
+)
+def test_mail_that_only_comes_to_be_tried_again_is_remarked_upon(
+    accepted: timedelta | None, told: list[str]
+) -> None:
+    moments = {} if accepted is None else {MAIL: NOW - accepted}
+    retry = Place("email.transactional.retry.30s.v1", Kind.RETRY, MAIL, timedelta(seconds=30))
+
+    found = remarks(
+        replace(
+            WELL,
+            workers=(worker(0, last_acceptance=moments), worker(1)),
+            queues=(QueueSeen(retry, 3, None),),
+        )
+    )
+
+    assert [text[: len(begin)] for text, begin in zip(found, told, strict=True)] == told
 
 
 def test_the_workers_of_every_host_are_wanted() -> None:

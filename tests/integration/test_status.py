@@ -65,6 +65,11 @@ def test_mail_flows_and_the_page_says_how(vhost: VirtualHost) -> None:
         assert told in page.stdout
 
 
+def _is_connected(vhost: VirtualHost, relay: SmtpServer) -> bool:
+    _code, found = look(vhost, relay.url)
+    return any(worker["connected"] for worker in found["workers"])
+
+
 def _is_seen(vhost: VirtualHost, relay: SmtpServer) -> bool:
     _code, found = look(vhost, relay.url)
     return any(worker["dead_letters"] for worker in found["workers"]) and bool(
@@ -106,7 +111,7 @@ def test_a_relay_in_trouble_is_named_and_the_workers_are_well(vhost: VirtualHost
 
 def test_a_killed_worker_is_silent_within_thirty_seconds(vhost: VirtualHost) -> None:
     with smtp_server() as relay, consuming(vhost.url, relay.url, worker=0) as worker:
-        wait_until(lambda: look(vhost, relay.url)[0] == 0, 30, "the worker's figures")
+        wait_until(lambda: _is_connected(vhost, relay), 30, "the worker's figures")
         worker.signal(signal.SIGKILL)
         killed = time.monotonic()
         wait_until(lambda: look(vhost, relay.url)[0] == 1, 60, "its silence")
@@ -122,7 +127,7 @@ def test_a_killed_worker_is_silent_within_thirty_seconds(vhost: VirtualHost) -> 
 def test_a_broker_that_is_away_is_named(vhost: VirtualHost) -> None:
     settings = settings_of(vhost, "smtp://127.0.0.1:1?tls=none")
     with smtp_server() as relay, consuming(vhost.url, relay.url, worker=0):
-        wait_until(lambda: look(vhost, relay.url)[0] == 0, 30, "the worker's figures")
+        wait_until(lambda: _is_connected(vhost, relay), 30, "the worker's figures")
         folder = environment(**settings)["HOPMAIL_STATE_DIR"]
 
         away = settings | {"amqp_url": "amqp://127.0.0.1:1", "state_dir": folder}
@@ -141,6 +146,15 @@ def test_without_metrics_nothing_is_known(vhost: VirtualHost) -> None:
 
     assert done.returncode == 78
     assert done.stderr.startswith("✗ HOPMAIL_METRICS_DIR is `none`")
+
+
+def test_what_does_not_go_together_is_refused(vhost: VirtualHost) -> None:
+    settings = settings_of(vhost, "smtp://127.0.0.1:1?tls=none")
+
+    done = hopmail("status", "--watch", "--json", **settings)
+
+    assert done.returncode == 2
+    assert "do not go together" in done.stderr
 
 
 def test_it_is_watched_until_ctrl_c(vhost: VirtualHost) -> None:
