@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IXOTH
+from tempfile import TemporaryDirectory
 
 import typer
 
@@ -47,7 +48,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _rates(settings)
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
-    yield from _metrics(settings.metrics_dir)
+    yield _metrics(settings.metrics_dir)
     yield _archive(settings)
 
 
@@ -101,23 +102,33 @@ def _archive(settings: Settings) -> Line:
     folder = settings.log_dir
     if folder is None:
         return True, "log archive: off (HOPMAIL_LOG_DIR is none)"
-    # What is missing of the path, the consumer makes.
-    there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return True, f"log archive: {folder}, kept {format_duration(settings.log_keep)}"
-    return False, f"log archive: {folder} cannot be written by this user; create it for this user"
+    if trouble := _trouble_with(folder):
+        cure = "create it for this user, or name another place in HOPMAIL_LOG_DIR"
+        return False, f"log archive: {folder} cannot be written by this user ({trouble}); {cure}"
+    return True, f"log archive: {folder}, kept {format_duration(settings.log_keep)}"
 
 
-def _metrics(directory: Path | None) -> Iterator[Line]:
-    if directory is None:
-        yield True, "metrics: off (HOPMAIL_METRICS_DIR is none)"
-        return
-    # What is missing is made at the start.
-    path = [each for each in (directory, *directory.parents) if os.access(each, os.F_OK)]
-    if path[0].is_dir() and os.access(path[0], os.W_OK):
-        closed = next((each for each in path if not each.stat().st_mode & S_IXOTH), None)
-        readers = f"; only users who may look into {closed} can read it" if closed else ""
-        yield True, f"metrics: written to {directory}{readers}"
-    else:
-        cure = "make it so, or name another place in HOPMAIL_METRICS_DIR"
-        yield False, f"metrics: {directory} cannot be written by this user; {cure}"
+def _metrics(folder: Path | None) -> Line:
+    if folder is None:
+        return True, "metrics: off (HOPMAIL_METRICS_DIR is none)"
+    if trouble := _trouble_with(folder):
+        cure = "create it for this user, or name another place in HOPMAIL_METRICS_DIR"
+        return False, f"metrics: {folder} cannot be written by this user ({trouble}); {cure}"
+    closed = next((each for each in _existing(folder) if not each.stat().st_mode & S_IXOTH), None)
+    readers = f"; only users who may look into {closed} can read it" if closed else ""
+    return True, f"metrics: written to {folder}{readers}"
+
+
+def _trouble_with(folder: Path) -> str:
+    """Say why nothing can be made in a folder, or it cannot be made itself; empty where it can."""
+    try:
+        # What is missing of the path is made at the start.
+        with TemporaryDirectory(prefix=".hopmail-check-", dir=_existing(folder)[0]):
+            return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def _existing(folder: Path) -> list[Path]:
+    """Return what there is of a path, the deepest first."""
+    return [each for each in (folder, *folder.parents) if os.access(each, os.F_OK)]

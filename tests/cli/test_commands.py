@@ -188,8 +188,8 @@ def test_check_names_the_cure_of_each_fault(vhost: VirtualHost, tmp_path: Path) 
     assert "more missing; run `hopmail topology apply`" in nothing
     assert [line for line in wrong if line.startswith("✗ relay connect: 127.0.0.1:9")]
     assert wrong[-1] == (
-        f"✗ metrics: {tmp_path}/file/metrics cannot be written by this user;"
-        " make it so, or name another place in HOPMAIL_METRICS_DIR"
+        f"✗ metrics: {tmp_path}/file/metrics cannot be written by this user (Not a directory);"
+        " create it for this user, or name another place in HOPMAIL_METRICS_DIR"
     )
 
 

@@ -221,7 +221,8 @@ def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path, co
     [
         ("", "✓ log archive: off (HOPMAIL_LOG_DIR is none)"),
         ("log", "✓ log archive: {folder}/log"),
-        ("file/log", "✗ log archive: {folder}/file/log cannot be written by this user"),
+        ("file/log", "✗ log archive: {folder}/file/log cannot be written by this user (Not a dir"),
+        ("/proc/nope", "✗ log archive: /proc/nope cannot be written by this user (No such"),
     ],
 )
 def test_check_tells_of_the_archive(tmp_path: Path, place: str, said: str) -> None:
