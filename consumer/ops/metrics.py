@@ -15,7 +15,8 @@ from prometheus_client.exposition import generate_latest
 
 from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
-from consumer.ops.metrics_files import make, path_of, remove, sweep_forgotten
+from consumer.ops.metrics_files import path_of, sweep_forgotten
+from consumer.ops.own_file import OwnFile
 from consumer.ops.relay_figures import RelayFigures
 from publisher_lib.routing import Lane
 
@@ -27,9 +28,6 @@ WRITE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 600.0
 
 LAST_WRITE_SECONDS: Final = 1.0
-
-READABLE_BY_ALL: Final = 0o644
-"""node_exporter runs as another user."""
 
 
 class Metrics:
@@ -49,7 +47,7 @@ class Metrics:
         delays: Iterable[str] = (),
     ) -> None:
         self._path = path_of(directory, worker)
-        self._beside = self._path.with_suffix(".tmp")
+        self._file = OwnFile(self._path)
         self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
         Gauge(
             "hopmail_processes", "Workers that this host is to have.", registry=self._registry
@@ -126,12 +124,9 @@ class Metrics:
         self._heartbeat.set_to_current_time()
 
     def write(self) -> None:
-        """Replace the file, in one step for whoever reads it."""
+        """Write the file anew."""
         try:
-            make(self._path.parent)
-            self._beside.write_bytes(generate_latest(self._registry))
-            self._beside.chmod(READABLE_BY_ALL)
-            self._beside.replace(self._path)
+            self._file.write(generate_latest(self._registry))
         except Exception as error:  # noqa: BLE001 - mail goes on, whatever becomes of its figures
             self._failed(error)
         else:
@@ -142,8 +137,7 @@ class Metrics:
         self._stop.set()
         if self._writer.is_alive():
             self._writer.join(LAST_WRITE_SECONDS)
-        for path in (self._path, self._beside):
-            remove(path)
+        self._file.remove()
 
     def _write_often(self) -> None:
         sweep_again_seconds = 0.0
