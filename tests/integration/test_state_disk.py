@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -203,6 +204,24 @@ def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:
     with started(vhost, disk) as process:
         assert process.terminate(10) == 0
         assert not process.events("consuming")
+
+
+def test_no_thread_of_a_process_that_waits_dies_of_sigterm(
+    vhost: VirtualHost, disk: Path, tmp_path: Path
+) -> None:
+    protect(disk)
+
+    with started(vhost, disk, metrics_dir=tmp_path) as process:
+        wait_until(lambda: list(tmp_path.glob("*.prom")), what="its file")
+        threads = Path(f"/proc/{process.pid}/task").glob("*/status")
+        blocked = [
+            re.search(r"^SigBlk:\s+(\w+)$", path.read_text(), re.MULTILINE) for path in threads
+        ]
+        masks = [int(found[1], 16) for found in blocked if found]
+
+    assert len(masks) > 1
+    taking = [mask for mask in masks if not mask & 1 << signal.SIGTERM - 1]
+    assert len(taking) <= 1, "the main one, while it waits for it"
 
 
 def test_a_supervisor_that_is_gone_ends_the_wait(
