@@ -16,7 +16,7 @@ from prometheus_client.exposition import generate_latest
 from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
 from consumer.ops.metrics_files import path_of, sweep_forgotten
-from consumer.ops.own_file import OwnFile
+from consumer.ops.own_file import OwnFile, Taken
 from consumer.ops.relay_figures import RelayFigures
 from publisher_lib.routing import Lane
 
@@ -29,12 +29,15 @@ SWEEP_SECONDS: Final = 600.0
 
 LAST_WRITE_SECONDS: Final = 1.0
 
+TAKEN: Final = "another process has this number; give each of a host its own HOPMAIL_WORKER"
+
 
 class Metrics:
     """Counts what is handled; between `start` and `remove`, in the file too.
 
     `relays` and `delays` are those that the settings name. A file that cannot be written is logged
-    and counted; mail goes on.
+    and counted, one that another process writes is logged and left until that has ended; mail goes
+    on.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Metrics:
         self._write_failures = Counter(
             "hopmail_metrics_write_failures", "Failed writes of this file.", registry=self._registry
         )
-        self._is_failing = False
+        self._told: str | None = None
         _describe_build(self._registry)
         ProcessCollector(namespace="hopmail", registry=self._registry)
         self._stop = threading.Event()
@@ -127,10 +130,15 @@ class Metrics:
         """Write the file anew."""
         try:
             self._file.write(generate_latest(self._registry))
+        except Taken:
+            self._tell("metrics left to another process", TAKEN)
         except Exception as error:  # noqa: BLE001 - mail goes on, whatever becomes of its figures
-            self._failed(error)
+            self._write_failures.inc()
+            self._tell(
+                "metrics not written", getattr(error, "strerror", None) or type(error).__name__
+            )
         else:
-            self._is_failing = False
+            self._told = None
 
     def remove(self) -> None:
         """Stop writing and remove the file: a worker that ended well leaves no figures behind."""
@@ -148,12 +156,10 @@ class Metrics:
                 sweep_again_seconds = time.monotonic() + SWEEP_SECONDS
             self._stop.wait(WRITE_SECONDS)
 
-    def _failed(self, error: Exception) -> None:
-        self._write_failures.inc()
-        if not self._is_failing:
-            detail = getattr(error, "strerror", None) or type(error).__name__
-            log.warning("metrics not written", extra={"path": str(self._path), "detail": detail})
-        self._is_failing = True
+    def _tell(self, event: str, detail: str) -> None:
+        if event != self._told:
+            log.warning(event, extra={"path": str(self._path), "detail": detail})
+        self._told = event
 
 
 class _Labelled(CollectorRegistry):

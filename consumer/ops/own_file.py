@@ -2,10 +2,12 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from consumer.ops.metrics_files import make, remove
+from consumer.ops.locks import is_at, locked
+from consumer.ops.metrics_files import LOCK, make, remove
 
 READABLE_BY_ALL: Final = 0o644
 """node_exporter runs as another user."""
@@ -17,21 +19,33 @@ SPARE_BYTES: Final = 1024
 """Room at the file's end for figures that grow while the disk is full."""
 
 
+class Taken(Exception):
+    """Another process writes that file."""
+
+
 class OwnFile:
-    """A file that is written again and again, as a whole."""
+    """A file that is written again and again, as a whole, by one process at a time.
+
+    From its first write to `remove` a process holds the lock of a file beside it. It ends with the
+    process, however that ends.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beside = path.with_suffix(".tmp")
+        self._lock_path = path.with_suffix(LOCK)
+        self._lock: int | None = None
 
     def write(self, page: bytes) -> None:
-        """Replace the file, in one step for whoever reads it. Raises OSError.
+        """Replace the file, in one step for whoever reads it. Raises Taken, or OSError.
 
         On a full disk it is overwritten, as its blocks are its own: the ledger's trouble is to be
         seen even where both are on that disk. Who reads it just then may get a mixture; one that
         ends within a line is rejected.
         """
         make(self._path.parent)
+        if not self._is_ours():
+            raise Taken
         try:
             self._replace(page)
         except OSError as error:
@@ -40,9 +54,24 @@ class OwnFile:
             self._overwrite(page)
 
     def remove(self) -> None:
-        """Remove the file, and what a write may have left beside it."""
+        """Remove the file and what is beside it, if it is ours, and leave it to others."""
+        if self._lock is None:
+            return
         for path in (self._path, self._beside):
             remove(path)
+        # Last, and while it is held: whoever has opened it meanwhile sees that it is gone.
+        with suppress(OSError):
+            self._lock_path.unlink()
+        os.close(self._lock)
+        self._lock = None
+
+    def _is_ours(self) -> bool:
+        if self._lock is not None and not is_at(self._lock_path, os.fstat(self._lock).st_ino):
+            os.close(self._lock)
+            self._lock = None
+        if self._lock is None:
+            self._lock = locked(self._lock_path, os.O_RDWR | os.O_CREAT)
+        return self._lock is not None
 
     def _replace(self, page: bytes) -> None:
         blocks = (len(page) + SPARE_BYTES) // BLOCK_BYTES + 1
