@@ -163,6 +163,9 @@ def _ledger(
     while isinstance(opened := _opened(settings), LedgerTrouble):
         if not trouble:
             trouble = str(opened)
+            # So that it is ours to end on it; threads are started so, and the daemon unblocks them
+            # in the main one once it has handlers.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
             log.error("ledger in trouble", extra={"detail": trouble})
             if measuring is not None:
                 measuring.ledger_unopened()
@@ -181,8 +184,6 @@ def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTroub
 
 
 def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
-    # Blocked, so that it is ours to end on it; the daemon unblocks them once it has handlers.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
 

@@ -12,7 +12,8 @@ from logging.handlers import BaseRotatingHandler
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.ops.archive_files import is_at, name_of, open_file, rotated, tidy
+from consumer.ops.archive_files import name_of, open_file, rotated, tidy
+from consumer.ops.locks import is_at
 
 log = logging.getLogger(__name__)
 

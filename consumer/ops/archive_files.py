@@ -5,7 +5,6 @@ is written by its writer, one that is compressed by who compresses it.
 """
 
 import errno
-import fcntl
 import gzip
 import os
 import re
@@ -19,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from consumer.ops.locks import MODE, locked
 from consumer.ops.whole_lines import WholeLines
 
 MOST_WRITERS: Final = 10
 """Of one name at once: a process may still be ending while the one in its place has begun."""
 
-MODE: Final = 0o640
 COMPRESSION: Final = 1
 """It leaves a sixth of a log, for 4 µs a line; the 6 that gzip has by default leaves a seventh, for
 6 µs."""
@@ -48,7 +47,7 @@ def open_file(folder: Path, name: str) -> tuple[Path, WholeLines]:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(MOST_WRITERS):
         path = folder / f"{name}{f'+{number}' if number else ''}.log"
-        if (descriptor := _locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)) is not None:
+        if (descriptor := locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)) is not None:
             return path, WholeLines(descriptor)
     raise OSError(errno.EBUSY, "so many processes of one name write there already", str(folder))
 
@@ -108,7 +107,7 @@ def _is_older(entry: "os.DirEntry[str]", than_seconds: float) -> bool:
 def _ours(path: Path) -> Iterator[bool]:
     """Have a file to ourselves; False where another process does, or it is gone."""
     try:
-        descriptor = _locked(path, os.O_RDONLY)
+        descriptor = locked(path, os.O_RDONLY)
     except FileNotFoundError:
         descriptor = None
     try:
@@ -116,34 +115,6 @@ def _ours(path: Path) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _locked(path: Path, flags: int) -> int | None:
-    """Return a descriptor that holds the file's lock; None where another one does."""
-    while True:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two it may have been renamed or removed.
-            if is_at(path, os.fstat(descriptor).st_ino):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def is_at(path: Path, inode: int) -> bool:
-    """Whether a file is still under its name, as far as can be seen."""
-    try:
-        return path.stat().st_ino == inode
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
 
 
 def _compressed(path: Path) -> Path:

@@ -43,6 +43,7 @@ class Control:
         self._folder = folder
         self._path = folder / NAME
         self._seen: tuple[int, ...] | None = None
+        self._unreadable: tuple[int, ...] | None = None
 
     def read(self) -> Asked:
         """Return what is asked. Raises Damaged, or OSError."""
@@ -55,18 +56,24 @@ class Control:
     def look(self) -> Asked | None:
         """Return what is asked if that may have changed since the last look, else None.
 
-        A file that cannot be read or understood changes nothing, and is logged once.
+        A file that cannot be read or understood changes nothing, and is logged once. What cannot be
+        read is looked at again: it may be for want of a free descriptor.
         """
         state = self._state()
         if state == self._seen:
             return None
-        self._seen = state
+        asked = None
         try:
-            return self.read()
-        except (Damaged, OSError) as error:
-            detail = error.strerror if isinstance(error, OSError) else str(error)
-            log.warning("control file ignored", extra={"path": str(self._path), "detail": detail})
+            asked = self.read()
+        except Damaged as error:
+            self._ignored(str(error))
+        except OSError as error:
+            if state != self._unreadable:
+                self._ignored(error.strerror)
+            self._unreadable = state
             return None
+        self._seen, self._unreadable = state, None
+        return asked
 
     def ask(self, member: str, value: str | None) -> None:
         """Ask for something, or with None no longer; what else is asked stays. Raises OSError.
@@ -82,6 +89,9 @@ class Control:
             if value is not None:
                 members[member] = value
             self._write(members)
+
+    def _ignored(self, detail: str | None) -> None:
+        log.warning("control file ignored", extra={"path": str(self._path), "detail": detail})
 
     def _members(self) -> dict[str, Any]:
         try:

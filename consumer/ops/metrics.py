@@ -15,7 +15,8 @@ from prometheus_client.exposition import generate_latest
 
 from consumer.core.handled import Followup, Handled
 from consumer.ops.figures import Figures
-from consumer.ops.metrics_files import make, path_of, remove, sweep_forgotten
+from consumer.ops.metrics_files import path_of, sweep_forgotten
+from consumer.ops.own_file import OwnFile, Taken
 from consumer.ops.relay_figures import RelayFigures
 from publisher_lib.routing import Lane
 
@@ -28,15 +29,15 @@ SWEEP_SECONDS: Final = 600.0
 
 LAST_WRITE_SECONDS: Final = 1.0
 
-READABLE_BY_ALL: Final = 0o644
-"""node_exporter runs as another user."""
+TAKEN: Final = "another process has this number; give each of a host its own HOPMAIL_WORKER"
 
 
 class Metrics:
     """Counts what is handled; between `start` and `remove`, in the file too.
 
     `relays` and `delays` are those that the settings name. A file that cannot be written is logged
-    and counted; mail goes on.
+    and counted, one that another process writes is logged and left until that has ended; mail goes
+    on.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Metrics:
         delays: Iterable[str] = (),
     ) -> None:
         self._path = path_of(directory, worker)
-        self._beside = self._path.with_suffix(".tmp")
+        self._file = OwnFile(self._path)
         self._registry = _Labelled(f"{socket.gethostname()}-{worker}")
         Gauge(
             "hopmail_processes", "Workers that this host is to have.", registry=self._registry
@@ -69,7 +70,7 @@ class Metrics:
         self._write_failures = Counter(
             "hopmail_metrics_write_failures", "Failed writes of this file.", registry=self._registry
         )
-        self._is_failing = False
+        self._told: str | None = None
         _describe_build(self._registry)
         ProcessCollector(namespace="hopmail", registry=self._registry)
         self._stop = threading.Event()
@@ -126,24 +127,25 @@ class Metrics:
         self._heartbeat.set_to_current_time()
 
     def write(self) -> None:
-        """Replace the file, in one step for whoever reads it."""
+        """Write the file anew."""
         try:
-            make(self._path.parent)
-            self._beside.write_bytes(generate_latest(self._registry))
-            self._beside.chmod(READABLE_BY_ALL)
-            self._beside.replace(self._path)
+            self._file.write(generate_latest(self._registry))
+        except Taken:
+            self._tell("metrics left to another process", TAKEN)
         except Exception as error:  # noqa: BLE001 - mail goes on, whatever becomes of its figures
-            self._failed(error)
+            self._write_failures.inc()
+            self._tell(
+                "metrics not written", getattr(error, "strerror", None) or type(error).__name__
+            )
         else:
-            self._is_failing = False
+            self._told = None
 
     def remove(self) -> None:
         """Stop writing and remove the file: a worker that ended well leaves no figures behind."""
         self._stop.set()
         if self._writer.is_alive():
             self._writer.join(LAST_WRITE_SECONDS)
-        for path in (self._path, self._beside):
-            remove(path)
+        self._file.remove()
 
     def _write_often(self) -> None:
         sweep_again_seconds = 0.0
@@ -154,12 +156,10 @@ class Metrics:
                 sweep_again_seconds = time.monotonic() + SWEEP_SECONDS
             self._stop.wait(WRITE_SECONDS)
 
-    def _failed(self, error: Exception) -> None:
-        self._write_failures.inc()
-        if not self._is_failing:
-            detail = getattr(error, "strerror", None) or type(error).__name__
-            log.warning("metrics not written", extra={"path": str(self._path), "detail": detail})
-        self._is_failing = True
+    def _tell(self, event: str, detail: str) -> None:
+        if event != self._told:
+            log.warning(event, extra={"path": str(self._path), "detail": detail})
+        self._told = event
 
 
 class _Labelled(CollectorRegistry):

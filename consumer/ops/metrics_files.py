@@ -1,5 +1,6 @@
 """The files of figures: how they are named, and which of them nobody writes any more."""
 
+import os
 import re
 import socket
 import time
@@ -8,13 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from consumer.ops.locks import locked
+
 LISTED_BY_ALL: Final = 0o755
 """node_exporter runs as another user."""
 
 FORGOTTEN_SECONDS: Final = 3600.0
 """Since the last write. What was killed and not started again is to be seen before."""
 
-OURS: Final = re.compile(r"hopmail-.+-\d+\.(prom|tmp)")
+LOCK: Final = ".lock"
+"""Beside the file of a worker, held by the process that writes that."""
+
+OURS: Final = re.compile(r"hopmail-.+-\d+\.(prom|tmp|lock)")
 
 
 def make(directory: Path) -> None:
@@ -38,9 +44,25 @@ def sweep(directory: Path, processes: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file. One that stays is of a worker that is not alive, as its heartbeat tells."""
+    """Remove a file, but no lock that is held.
+
+    One that stays is of a worker that is not alive, as its heartbeat tells.
+    """
     with suppress(OSError):
+        if path.suffix == LOCK:
+            _remove_lock(path)
+        else:
+            path.unlink()
+
+
+def _remove_lock(path: Path) -> None:
+    descriptor = locked(path, os.O_RDWR)
+    if descriptor is None:
+        return
+    try:
         path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def sweep_forgotten(directory: Path) -> None:

@@ -320,3 +320,34 @@ def test_bulk_never_delays_transactional_mail(vhost: VirtualHost, sessions: int)
         overtaken_by = len(server.dotted) - before
 
     assert overtaken_by <= 2 * sessions + 1
+
+
+def test_of_two_processes_of_one_number_the_second_writes_figures_once_the_first_is_gone(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    def writer() -> float | None:
+        text = "".join(path.read_text() for path in files())
+        found = re.search(r"^hopmail_process_start_time_seconds{.*} (.+)$", text, re.MULTILINE)
+        return float(found[1]) if found else None
+
+    def files() -> list[Path]:
+        return list(tmp_path.glob("*.prom"))
+
+    settings = {"metrics_dir": tmp_path}
+    with smtp_server() as server, consuming(vhost.url, server.url, **settings) as first:
+        wait_until(files, what="its figures")
+        started = writer()
+        with consuming(vhost.url, server.url, **settings) as second:
+            wait_until(lambda: second.events("metrics left to another process"), what="its warning")
+            assert writer() == started
+            first.kill()
+
+            wait_until(lambda: writer() != started, what="the figures of the second")
+            assert len(second.events("metrics left to another process")) == 1
+            with consuming(vhost.url, server.url, **settings) as third:
+                wait_until(lambda: third.events("metrics left to another process"))
+                assert third.terminate() == 0
+            assert files(), "they are not the third one's"
+            assert second.terminate() == 0
+
+    assert not list(tmp_path.iterdir())

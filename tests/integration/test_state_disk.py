@@ -3,10 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from consumer.core.ledger_url import LedgerURL
 from consumer.ledger.probe import probe
 from consumer.ledger.sqlite import SqliteStore
+from consumer.ops.own_file import OwnFile
 from tests.ledger.stores import wanted
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
@@ -32,7 +34,10 @@ def mount(*arguments: str) -> None:
 
 def fill(disk: Path) -> None:
     with (disk / "rest").open("wb") as rest:
-        os.posix_fallocate(rest.fileno(), 0, shutil.disk_usage(disk).free)
+        while free := shutil.disk_usage(disk).free:
+            # Whoever writes there may be faster.
+            with suppress(OSError):
+                os.posix_fallocate(rest.fileno(), os.fstat(rest.fileno()).st_size, free)
 
 
 def make_room(disk: Path) -> None:
@@ -125,6 +130,64 @@ def test_while_it_waits_its_figures_show_a_live_worker_with_its_ledger_in_troubl
     assert not file.exists()
 
 
+@pytest.mark.timeout(120)
+def test_on_a_disk_that_fills_its_figures_still_show_a_live_worker_with_its_ledger_in_trouble(
+    vhost: VirtualHost, disk: Path
+) -> None:
+    file = disk / "metrics" / f"hopmail-{socket.gethostname()}-0.prom"
+    trouble, heartbeat = "hopmail_ledger_in_trouble", "hopmail_heartbeat_timestamp_seconds"
+    with smtp_server() as relay, consuming(vhost.url, relay.url, state_dir=disk) as process:
+        wait_until(lambda: figure(file, "hopmail_ledger_bytes") > 0, 30, "every figure")
+
+        fill(disk)
+        vhost.publish_raw(EMAIL)
+
+        wait_until(lambda: process.events("ledger in trouble"), what="the trouble")
+        wait_until(lambda: figure(file, trouble) == 1, what="its figure")
+        first = figure(file, heartbeat)
+        wait_until(lambda: figure(file, heartbeat) > first, what="its heartbeat")
+        assert not process.events("metrics not written")
+
+        make_room(disk)
+
+        wait_until(lambda: relay.mails, 30, what="the mail")
+        wait_until(lambda: figure(file, trouble) == 0, what="the end of the trouble")
+        assert process.terminate() == 0
+
+
+PAGE = b"x 1\n" * 3000
+
+
+def test_on_a_full_disk_a_page_takes_the_place_of_the_one_before(disk: Path) -> None:
+    own = OwnFile(disk / "a.prom")
+    own.write(PAGE)
+    fill(disk)
+
+    for page in (PAGE + b"y 10\n" * 200, b"z 1\n", PAGE.replace(b"1", b"2")):
+        own.write(page)
+
+        text = (disk / "a.prom").read_bytes()
+        assert text.startswith(page)
+        assert not text[len(page) :].strip()
+        assert text.endswith(b"\n")
+        assert not list(disk.glob("*.tmp"))
+
+
+def test_on_a_full_disk_a_page_that_has_no_room_leaves_the_one_before_whole(disk: Path) -> None:
+    own = OwnFile(disk / "a.prom")
+    own.write(PAGE)
+    before = (disk / "a.prom").read_bytes()
+    fill(disk)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        own.write(PAGE * 2)
+    with pytest.raises(OSError, match="No space left on device"):
+        OwnFile(disk / "b.prom").write(PAGE)
+
+    assert (disk / "a.prom").read_bytes() == before
+    assert {path.suffix for path in disk.iterdir()} <= {".prom", ".lock", ""}
+
+
 def test_figures_of_a_wait_that_is_ended_go(vhost: VirtualHost, disk: Path, tmp_path: Path) -> None:
     protect(disk)
 
@@ -141,6 +204,24 @@ def test_sigterm_ends_the_wait(vhost: VirtualHost, disk: Path) -> None:
     with started(vhost, disk) as process:
         assert process.terminate(10) == 0
         assert not process.events("consuming")
+
+
+def test_no_thread_of_a_process_that_waits_dies_of_sigterm(
+    vhost: VirtualHost, disk: Path, tmp_path: Path
+) -> None:
+    protect(disk)
+
+    with started(vhost, disk, metrics_dir=tmp_path) as process:
+        wait_until(lambda: list(tmp_path.glob("*.prom")), what="its file")
+        threads = Path(f"/proc/{process.pid}/task").glob("*/status")
+        blocked = [
+            re.search(r"^SigBlk:\s+(\w+)$", path.read_text(), re.MULTILINE) for path in threads
+        ]
+        masks = [int(found[1], 16) for found in blocked if found]
+
+    assert len(masks) > 1
+    taking = [mask for mask in masks if not mask & 1 << signal.SIGTERM - 1]
+    assert len(taking) <= 1, "the main one, while it waits for it"
 
 
 def test_a_supervisor_that_is_gone_ends_the_wait(

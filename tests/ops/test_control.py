@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,35 @@ def test_a_folder_where_the_file_should_be_is_told_of_once(tmp_path: Path, outpu
     assert [control.look() for _ in range(3)] == [None] * 3
 
     assert output.event()["detail"] == "Is a directory"
+
+
+@contextmanager
+def no_descriptor_free() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_could_not_be_read_is_looked_at_again_and_told_of_once(
+    tmp_path: Path, output: Output
+) -> None:
+    logs.configure("INFO", "json", 0)
+    looking, control = Control(tmp_path), Control(tmp_path)
+    looking.look()
+    control.ask(LOG_LEVEL, "DEBUG")
+
+    with no_descriptor_free():
+        assert [looking.look() for _ in range(3)] == [None] * 3
+
+    assert looking.look() == Asked(log_level="DEBUG")
+    assert looking.look() is None
+    line = output.event()
+    assert (line["event"], line["detail"]) == ("control file ignored", "Too many open files")
 
 
 @pytest.mark.parametrize("before", logs.LEVELS)

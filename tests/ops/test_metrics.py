@@ -17,6 +17,7 @@ from consumer.core.disposition import Reason
 from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
 from consumer.core.transaction import Transaction
+from consumer.ops.locks import locked
 from consumer.ops.metrics import Metrics
 from consumer.ops.metrics_files import sweep
 from publisher_lib.routing import EXCHANGE, RETRY_EXCHANGE, Lane
@@ -222,7 +223,7 @@ def test_the_file_is_readable_by_all_and_ends_its_last_line(
 
     assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o644
     assert path_of(tmp_path).read_text().endswith("\n")
-    assert [path_of(tmp_path)] == list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir()} == {".prom", ".lock"}
 
 
 def test_a_reader_never_sees_half_a_file(metrics: Metrics, tmp_path: Path) -> None:
@@ -341,8 +342,12 @@ def test_files_that_nobody_has_written_for_an_hour_go_at_the_start_and_later(
     monkeypatch.setattr("consumer.ops.metrics.SWEEP_SECONDS", 0.1)
     kept = {left("hopmail-4f1c-0.prom", 3500), left("node.prom", 4000)}
     kept |= {left("hopmail-backup.prom", 4000), left("hopmail-4f1c-0.prom.bak", 4000)}
-    gone = [left(f"hopmail-0a-2b-{name}", 3700) for name in ("0.prom", "12.prom", "12.tmp")]
+    ended = ("0.prom", "0.lock", "12.prom", "12.tmp")
+    gone = [left(f"hopmail-0a-2b-{name}", 3700) for name in ended]
+    held = left("hopmail-4f1c-1.lock", 3700)
+    kept |= {held}
 
+    descriptor = locked(held, os.O_RDWR)
     metrics.start()
     try:
         wait_until(lambda: not any(path.exists() for path in gone), what="the end of old files")
@@ -351,9 +356,11 @@ def test_files_that_nobody_has_written_for_an_hour_go_at_the_start_and_later(
         assert {path for path in tmp_path.iterdir() if path.suffix != ".tmp"} == {
             *kept,
             path_of(tmp_path),
+            path_of(tmp_path).with_suffix(".lock"),
         }
     finally:
         metrics.remove()
+        os.close(descriptor or 0)
 
 
 def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
@@ -438,16 +445,66 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
 
 
 def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) -> None:
-    for worker in (0, 1, 2, 10):
-        Metrics(tmp_path, worker).write()
-    path_of(tmp_path, 11).with_suffix(".tmp").touch()
+    for worker in (0, 1, 2, 10, 11):
+        for suffix in (".prom", ".tmp", ".lock"):
+            path_of(tmp_path, worker).with_suffix(suffix).touch()
     others = [tmp_path / f"hopmail-other-{HOST}-7.prom", tmp_path / "node.prom"]
     for path in others:
         path.touch()
 
     sweep(tmp_path, 2)
 
-    assert {path_of(tmp_path, 0), path_of(tmp_path, 1), *others} == set(tmp_path.iterdir())
+    left = {path_of(tmp_path, worker) for worker in (0, 1)}
+    assert {path for path in tmp_path.iterdir() if path.suffix == ".prom"} == {*left, *others}
+    assert {path.stem for path in tmp_path.iterdir()} == {path.stem for path in (*left, *others)}
+
+
+def test_a_file_is_left_to_the_process_that_writes_it_until_that_has_ended(
+    metrics: Metrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = Metrics(tmp_path, 0, processes=2)
+    caplog.set_level(logging.WARNING)
+    metrics.write()
+
+    for _ in range(2):
+        second.write()
+        assert value(tmp_path, "hopmail_processes") == 1
+    metrics.remove()
+    assert not list(tmp_path.iterdir())
+    second.write()
+    assert value(tmp_path, "hopmail_processes") == 2
+    metrics.remove()
+    assert value(tmp_path, "hopmail_processes") == 2
+
+    (line,) = caplog.records
+    assert line.getMessage() == "metrics left to another process"
+    assert "HOPMAIL_WORKER" in vars(line)["detail"]
+    assert value(tmp_path, "hopmail_metrics_write_failures_total") == 0
+
+
+def test_a_sweep_leaves_the_lock_of_a_worker_that_still_writes(tmp_path: Path) -> None:
+    ending, another = Metrics(tmp_path, 7), Metrics(tmp_path, 7, processes=9)
+    ending.write()
+
+    sweep(tmp_path, 2)
+    another.write()
+
+    assert not path_of(tmp_path, 7).exists()
+    ending.write()
+    assert samples(tmp_path, 7)["hopmail_processes", frozenset({("worker", f"{HOST}-7")})] == 1
+
+
+def test_a_folder_that_was_removed_is_made_and_locked_again(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    metrics.write()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    metrics.write()
+
+    Metrics(tmp_path, 0, processes=9).write()
+
+    assert value(tmp_path, "hopmail_processes") == 1
 
 
 def test_what_cannot_be_removed_ends_nothing(tmp_path: Path) -> None:

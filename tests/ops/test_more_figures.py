@@ -32,7 +32,7 @@ def written(metrics: Metrics) -> dict[str, float]:
     """Return each series that the file holds, without its worker."""
     metrics.write()
     (page,) = metrics._path.parent.glob("*.prom")
-    lines = [line for line in page.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in page.read_text().splitlines() if line.strip() and line[0] != "#"]
     series = (re.sub(r',?worker="[^"]*"', "", line) for line in lines)
     return {name: float(text) for name, text in (line.rsplit(" ", 1) for line in series)}
 

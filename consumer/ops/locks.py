@@ -1,0 +1,36 @@
+"""Files that one process has to itself: by flock, which ends with the process."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+MODE: Final = 0o640
+
+
+def locked(path: Path, flags: int) -> int | None:
+    """Return a descriptor that holds the file's lock; None where another one does."""
+    while True:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two it may have been renamed or removed.
+            if is_at(path, os.fstat(descriptor).st_ino):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def is_at(path: Path, inode: int) -> bool:
+    """Whether a file is still under its name, as far as can be seen."""
+    try:
+        return path.stat().st_ino == inode
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
