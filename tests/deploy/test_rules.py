@@ -35,7 +35,7 @@ OF_OTHERS: Final = {
 
 WORDS: Final = {
     *("and", "or", "unless", "on", "by", "bool", "group_left"),
-    *("absent", "changes", "histogram_quantile", "increase", "label_replace", "max", "min"),
+    *("abs", "absent", "changes", "histogram_quantile", "increase", "label_replace", "max", "min"),
     *("min_over_time", "rate", "sum", "time"),
 }
 """PromQL's own."""
