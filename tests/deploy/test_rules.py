@@ -37,7 +37,7 @@ OF_OTHERS: Final = {
 WORDS: Final = {
     *("and", "or", "unless", "on", "by", "bool", "group_left"),
     *("abs", "absent", "changes", "histogram_quantile", "increase", "label_replace", "max", "min"),
-    *("min_over_time", "rate", "sum", "time"),
+    *("min_over_time", "offset", "rate", "sum", "time"),
 }
 """PromQL's own."""
 
@@ -75,7 +75,7 @@ def bare(expression: str) -> str:
 
 def names(expression: str) -> set[str]:
     """Return the metrics that it reads."""
-    text = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", bare(expression))
+    text = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b\d+[smh]\b", "", bare(expression))
     text = re.sub(r"\b(?:by|on|group_left) \([^)]*\)", "", text)
     return set(re.findall(r"[a-z_][a-z0-9_:]*", text)) - WORDS
 
