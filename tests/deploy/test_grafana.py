@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -42,7 +43,8 @@ MADE_BY_QUERIES = {"host"}
 """Labels of no figure."""
 
 KNOWN_UNITS = {"s", "short", "none", "bytes", "percentunit", "suffix: /min"}
-ALIVE = "and on (worker) (time() - hopmail_heartbeat_timestamp_seconds < 25)"
+ALIVE = "and on (worker) (hopmail:worker_alive == 1)"
+SAMPLED = "and on (worker) hopmail:queue_sampler"
 GAUGES = {
     "hopmail_breaker_open",
     "hopmail_broker_connected",
@@ -95,18 +97,27 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 @pytest.fixture(scope="module")
 def written(shown: Shown) -> dict[str, set[str]]:
-    """Return each series' name that the workers write, and its labels."""
-    labels: dict[str, set[str]] = {}
-    for series in shown.prometheus.instant('{__name__=~"hopmail_.+"}', shown.span.end):
+    """Return each series' name that workers write or rules record, and its labels."""
+    # A recorded one has no series while there is nothing to tell.
+    labels: dict[str, set[str]] = {name: set() for name in recorded()}
+    for series in shown.prometheus.instant('{__name__=~"hopmail[_:].+"}', shown.span.end):
         labels.setdefault(series.labels["__name__"], set()).update(series.labels)
     return labels
 
 
+def recorded() -> set[str]:
+    """Return the names of the series that rules.yml records."""
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())["groups"]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
 def figures_in(text: str) -> list[str]:
-    return re.findall(r"\bhopmail_\w+", text)
+    return re.findall(r"\bhopmail[_:][\w:]+", text)
 
 
-def test_every_figure_of_ours_is_one_that_workers_write(written: dict[str, set[str]]) -> None:
+def test_every_figure_of_ours_is_one_that_workers_write_or_rules_record(
+    written: dict[str, set[str]],
+) -> None:
     used = {name for text in expressions() for name in figures_in(text)}
 
     assert used <= set(written)
@@ -128,12 +139,12 @@ def test_every_label_it_groups_or_selects_by_is_one_of_a_figure_in_it(
 
 
 @pytest.mark.parametrize("text", sorted(set(expressions())))
-def test_gauges_of_dead_workers_are_not_shown(text: str) -> None:
+def test_gauges_of_dead_workers_and_old_samples_are_not_shown(text: str) -> None:
     shown = [name for name in figures_in(text) if name in GAUGES]
-    # The two of the oldest mail are filtered together.
-    filters = text.count(ALIVE) * (4 if "hopmail_queue_oldest" in text else 1)
+    of_queues = [name for name in shown if name.startswith("hopmail_queue_")]
 
-    assert filters == len(shown)
+    assert text.count(SAMPLED) == len(of_queues)
+    assert text.count(ALIVE) == len(shown) - len(of_queues)
 
 
 def test_every_figure_of_the_brokers_is_one_that_is_scraped() -> None:
@@ -269,3 +280,110 @@ def test_a_panel_shows_data_after_real_traffic(shown: Shown, panel: Panel) -> No
         names = [name for name, _series in found]
         assert len(names) == len(set(names)), "two series of one name cannot be told apart"
         assert not [name for name in names if "no " in name], "a label of the legend is not there"
+
+
+HEARD = "0+15x40"
+"""Alive, or sampled just now, for 10 minutes."""
+
+
+@pytest.mark.parametrize(
+    ("series", "shown"),
+    [
+        pytest.param([("messages", 0, "0x40"), ("oldest", 0, "0x40")], "0", id="nothing-waits"),
+        pytest.param([("messages", 0, "7x40"), ("oldest", 0, "60x40")], "240", id="known"),
+        pytest.param([("messages", 0, "7x40"), ("oldest", 0, "NaN+0x40")], "NaN", id="unknown"),
+        pytest.param(
+            [("messages", 0, "NaN+0x40"), ("oldest", 0, "NaN+0x40")], "NaN", id="never-looked"
+        ),
+        pytest.param(
+            [("messages", 0, "7x40"), ("oldest", 0, "NaN+0x40"), ("held", 0, "299x40")],
+            "NaN",
+            id="unknown-but-for-what-is-held",
+        ),
+        pytest.param(
+            [
+                *(("messages", 0, "7x40"), ("oldest", 0, "60x40")),
+                *(("messages", 1, "7x40"), ("oldest", 1, "120x40")),
+            ],
+            "180",
+            id="the-better-of-two-hosts",
+        ),
+        pytest.param([("messages", 2, "7x40"), ("oldest", 2, "60x40")], None, id="old-sample"),
+    ],
+)
+def test_the_oldest_that_waits_is_shown_with_its_age_or_as_unknown(
+    series: list[tuple[str, int, str]], shown: str | None, tmp_path: Path
+) -> None:
+    [query] = panel("Oldest waiting").queries
+
+    assert_shows(query.expression, series, shown, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("series", "shown"),
+    [
+        pytest.param([("messages", 0, "7x40"), ("messages", 1, "7x40")], "7", id="two-hosts"),
+        pytest.param([("messages", 2, "7x40"), ("ready", 0, "5x40")], "5", id="old-sample"),
+        pytest.param([("messages", 0, "NaN+0x40"), ("ready", 0, "5x40")], "5", id="never-looked"),
+    ],
+)
+def test_what_waits_is_counted_once_and_of_late(
+    series: list[tuple[str, int, str]], shown: str, tmp_path: Path
+) -> None:
+    in_the_lanes = panel("Waiting").queries[0]
+
+    assert_shows(in_the_lanes.expression, series, shown, tmp_path)
+
+
+def panel(title: str) -> Panel:
+    """Return the first one with this title."""
+    return next(one for one in panels() if one.title == title)
+
+
+def assert_shows(
+    expression: str, series: list[tuple[str, int, str]], shown: str | None, folder: Path
+) -> None:
+    """Let promtool compute it, after five minutes with workers 0 to 2 alive.
+
+    Series are of the transactional lane: what, by which worker, its values. The samples of worker 2
+    are old.
+    """
+    lane = 'lane="transactional"'
+    queue = f'{lane}, kind="lane", queue="email.transactional.v1"'
+    names = {
+        "messages": f"hopmail_queue_messages{{{queue}",
+        "oldest": f"hopmail_queue_oldest_timestamp_seconds{{{queue}",
+        "held": f"hopmail_oldest_held_timestamp_seconds{{{lane}",
+        "ready": 'rabbitmq_detailed_queue_messages_ready{queue="email.transactional.v1"',
+    }
+    inputs = [(f'{names[what]}, worker="h{host}-0"}}', values) for what, host, values in series]
+    for host in range(3):
+        worker = f'{{worker="h{host}-0"}}'
+        sampled = HEARD if host < 2 else "0x40"
+        inputs += [
+            (f"hopmail_heartbeat_timestamp_seconds{worker}", HEARD),
+            (f"hopmail_queue_sample_timestamp_seconds{worker}", sampled),
+        ]
+    asked = f"sum({expression})"
+    if shown == "NaN":
+        # It equals nothing, not even itself.
+        asked, shown = f"count(({expression}) != ({expression}))", "1"
+    samples = [] if shown is None else [{"labels": "{}", "value": float(shown)}]
+    sheet = {
+        "rule_files": [str(ROOT / "deploy" / "prometheus" / "rules.yml")],
+        "evaluation_interval": "15s",
+        "group_eval_order": ["hopmail-workers", "hopmail-flow"],
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [{"series": name, "values": values} for name, values in inputs],
+                "promql_expr_test": [{"expr": asked, "eval_time": "5m", "exp_samples": samples}],
+            }
+        ],
+    }
+    path = folder / "shown.test.yml"
+    path.write_text(json.dumps(sheet))
+    tested = subprocess.run(
+        ["promtool", "test", "rules", path], capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumer.core.disposition import Reason
 from tests.support.every_figure import write_every_figure
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,8 @@ OF_OTHERS: Final = {
 
 WORDS: Final = {
     *("and", "or", "unless", "on", "by", "bool", "group_left"),
-    *("absent", "changes", "histogram_quantile", "increase", "label_replace", "max", "min"),
-    *("min_over_time", "rate", "sum", "time"),
+    *("abs", "absent", "changes", "histogram_quantile", "increase", "label_replace", "max", "min"),
+    *("min_over_time", "offset", "rate", "sum", "time"),
 }
 """PromQL's own."""
 
@@ -74,7 +75,7 @@ def bare(expression: str) -> str:
 
 def names(expression: str) -> set[str]:
     """Return the metrics that it reads."""
-    text = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", bare(expression))
+    text = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b\d+[smh]\b", "", bare(expression))
     text = re.sub(r"\b(?:by|on|group_left) \([^)]*\)", "", text)
     return set(re.findall(r"[a-z_][a-z0-9_:]*", text)) - WORDS
 
@@ -186,11 +187,9 @@ def test_every_alert_with_a_section_exists() -> None:
 
 @pytest.mark.parametrize("name", sorted({alert["alert"] for alert in ALERTS}))
 def test_a_section_tells_what_it_means_what_to_look_at_and_what_to_do(name: str) -> None:
-    [section] = re.findall(
-        rf"^### {name}\n(.*?)(?=^##|\Z)", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL
-    )
+    parts = re.findall(r"^\*\*(.+?)\*\*", section(name), re.MULTILINE)
 
-    assert re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE) == ["Means.", "Look at.", "Do."]
+    assert parts == ["Means.", "Look at.", "Do."]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=IDS)
@@ -215,6 +214,24 @@ def test_an_alerts_tests_notice_a_threshold_that_is_a_little_higher_or_lower(
 
     for changed in mutants(alert):
         assert not passes(changed, tmp_path), changed
+
+
+def test_every_reason_but_the_everyday_ones_is_alerted_on_and_told_what_to_do_about() -> None:
+    [alert] = [alert for alert in ALERTS if alert["alert"] == "HopmailDeadLetters"]
+    [everyday] = re.findall(r'reason!~"([^"]*)"', alert["expr"])
+    told = re.findall(r"^\| (`[^|]+) \|", section("HopmailDeadLetters"), re.MULTILINE)
+
+    alerted_on = {reason for reason in Reason if not re.fullmatch(everyday, reason)}
+    assert alerted_on == set(Reason) - {Reason.REFUSED, Reason.EXPIRED}
+    assert sorted(re.findall(r"`(\w+)`", " ".join(told))) == sorted(alerted_on)
+
+
+def section(name: str) -> str:
+    """Return an alert's section of the runbook."""
+    [found] = re.findall(
+        rf"^### {name}\n(.*?)(?=^##|\Z)", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(found)
 
 
 def cases(alert: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ WORKERS: Final = 2
 SEEN_SECONDS: Final = 30.0
 """Longest from an event to its figure: a write, a scrape, and a busy machine."""
 
-ALIVE: Final = "time() - hopmail_heartbeat_timestamp_seconds < bool 25"
+ALIVE: Final = "abs(time() - hopmail_heartbeat_timestamp_seconds) < bool 25"
 """As the recording rule `hopmail:worker_alive` has it."""
 
 
