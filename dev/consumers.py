@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ PROCESSES: Final = 2
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 45.0
 POLL_SECONDS: Final = 0.1
+SETTINGS: Final = "settings.env"
+"""Read by a shell, they have `hopmail` ask for what is run here."""
 
 
 class ConsumersFailed(Exception):
@@ -61,7 +64,7 @@ class Consumers:
 def consuming(
     amqp_url: str, smtp_url: str, folder: Path, retry_delays: str, **more: str
 ) -> Iterator[Consumers]:
-    """Run them for the length of a block; log and metrics are kept in `folder`.
+    """Run them for the length of a block; log and metrics are kept in `folder`, and settings.
 
     `more` are further settings, or others than usual: their variables without HOPMAIL_.
     """
@@ -79,6 +82,7 @@ def consuming(
         "HOPMAIL_GRACE": "10s",
         **{f"HOPMAIL_{name.upper()}": value for name, value in more.items()},
     }
+    _keep(settings, folder / SETTINGS)
     process = None
     try:
         with unhurried(), log.open("wb") as output:
@@ -97,6 +101,12 @@ def consuming(
         if process is not None:
             with unhurried():
                 stop(process, STOP_SECONDS)
+
+
+def _keep(settings: Mapping[str, str], path: Path) -> None:
+    path.touch(0o600)
+    lines = (f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+    path.write_text("".join(f"{line}\n" for line in lines))
 
 
 def _foreign(environment: Mapping[str, str]) -> dict[str, str]:

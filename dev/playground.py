@@ -10,7 +10,7 @@ from pika.exceptions import AMQPError
 
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.core.topology import DEAD_QUEUE
-from dev.consumers import ConsumersFailed
+from dev.consumers import SETTINGS, ConsumersFailed
 from dev.dead_letters import Keeper
 from dev.given_broker import VARIABLE, without_password
 from dev.hang_up import HUNG_UP, Terminal
@@ -35,6 +35,7 @@ GUIDE: Final = """
   mail          lands in {folder}/Maildir/new, `make mail` shows it
   dead letters  show here, stay in {dead_queue}, and are copied to {dead_letters}/*.json
   log           {folder}/consumer.log
+  see also      . {folder}/{settings}; .venv/bin/hopmail status
   try also      {nobody}@… is refused with 550, {later}@… deferred once with 451
 
   Publish from another terminal{with_variable}: run .venv/bin/python and paste
@@ -102,6 +103,7 @@ def _guide(running: Service) -> str:
         url=f'os.environ["{VARIABLE}"]' if given else f'"{running.amqp_url}"',
         relay_url=running.relay.url,
         folder=FOLDER,
+        settings=SETTINGS,
         dead_queue=DEAD_QUEUE,
         dead_letters=DEAD_LETTERS,
         nobody=NOBODY,

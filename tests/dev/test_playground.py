@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumer.core.topology import DEAD_QUEUE
+from dev.consumers import HOPMAIL
 from dev.processes import stop
 from publisher_lib import Publisher
 from tests.dev.family import descendants, living
@@ -29,6 +31,17 @@ def playing(folder: Path, url: str) -> Iterator["subprocess.Popen[bytes]"]:
         yield process
     finally:
         stop(process, 60)
+
+
+def status(guide: str, folder: Path) -> str:
+    """Ask as the guide says."""
+    (line,) = [line for line in guide.splitlines() if "hopmail status" in line]
+    command = line.partition("see also")[2].replace(".venv/bin/hopmail", str(HOPMAIL))
+    bare = {name: text for name, text in os.environ.items() if not name.startswith("HOPMAIL_")}
+    told = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=bare, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return str(told.stdout)
 
 
 def paste(guide: str, url: str) -> None:
@@ -55,6 +68,7 @@ def test_dead_letters_are_shown_copied_and_left_in_their_queue(
             vhost.publish_raw(body, message_id="../../twice")
         wait_until(lambda: output(tmp_path).count("kept in") == 2, 20, "the breaches")
         paste(output(tmp_path), vhost.url)
+        assert "consuming" in status(output(tmp_path), tmp_path)
         wait_until(lambda: "y***@example.org" in output(tmp_path), 20, "the pasted mail")
         with Publisher(vhost.url) as publisher:
             publisher.send(
