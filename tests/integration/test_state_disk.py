@@ -158,11 +158,17 @@ def test_on_a_disk_that_fills_its_figures_still_show_a_live_worker_with_its_ledg
 PAGE = b"x 1\n" * 3000
 
 
-def test_on_a_full_disk_a_page_takes_the_place_of_the_one_before(disk: Path) -> None:
-    own = OwnFile(disk / "a.prom")
-    own.write(PAGE)
+@pytest.fixture
+def own(disk: Path) -> Iterator[OwnFile]:
+    """A file that holds a page, on a disk that is full."""
+    file = OwnFile(disk / "a.prom")
+    file.write(PAGE)
     fill(disk)
+    yield file
+    file.remove()
 
+
+def test_on_a_full_disk_a_page_takes_the_place_of_the_one_before(disk: Path, own: OwnFile) -> None:
     for page in (PAGE + b"y 10\n" * 200, b"z 1\n", PAGE.replace(b"1", b"2")):
         own.write(page)
 
@@ -173,16 +179,17 @@ def test_on_a_full_disk_a_page_takes_the_place_of_the_one_before(disk: Path) -> 
         assert not list(disk.glob("*.tmp"))
 
 
-def test_on_a_full_disk_a_page_that_has_no_room_leaves_the_one_before_whole(disk: Path) -> None:
-    own = OwnFile(disk / "a.prom")
-    own.write(PAGE)
+def test_on_a_full_disk_a_page_that_has_no_room_leaves_the_one_before_whole(
+    disk: Path, own: OwnFile
+) -> None:
     before = (disk / "a.prom").read_bytes()
-    fill(disk)
+    another = OwnFile(disk / "b.prom")
 
     with pytest.raises(OSError, match="No space left on device"):
         own.write(PAGE * 2)
     with pytest.raises(OSError, match="No space left on device"):
-        OwnFile(disk / "b.prom").write(PAGE)
+        another.write(PAGE)
+    another.remove()
 
     assert (disk / "a.prom").read_bytes() == before
     assert {path.suffix for path in disk.iterdir()} <= {".prom", ".lock", ""}
