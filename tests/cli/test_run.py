@@ -208,11 +208,12 @@ def supervised_by(configuration: str, place: Path, **variables: str) -> Supervis
     """Start supervisor with a configuration of the test's own, without `hopmail run`'s checks."""
     file = place / "supervisord.conf"
     file.write_text(configuration)
-    folder = place / "t"
-    folder.mkdir()
+    # A socket's path takes 107 bytes at most (unix(7)).
+    folder = tempfile.mkdtemp()
+    (place / "t").symlink_to(folder)
     given = {
         "SUPERVISE_PYTHON": sys.executable,
-        "TMPDIR": str(folder),
+        "TMPDIR": folder,
         "SUPERVISE_PROCESSES": "2",
         "SUPERVISE_LOG_LEVEL": "ERROR",
         "SUPERVISE_LOG_FORMAT": "json",
