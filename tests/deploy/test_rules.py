@@ -60,7 +60,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def figures(tmp_path: Path) -> dict[str, set[str]]:
     """Return each series' name that can be scraped, and its labels."""
     write_every_figure(tmp_path)
-    [page] = tmp_path.iterdir()
+    [page] = tmp_path.glob("*.prom")
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(page.read_text()):
         for sample in family.samples:

@@ -105,6 +105,8 @@ def test_the_supervisor_s_lines_are_in_the_archive_before_and_after_sighup(
         settings = {"amqp_url": vhost.url, "smtp_url": server.url, "processes": 1}
         with supervised(tmp_path / "out", **settings, log_dir=folder, log_stdout="no") as run:
             wait_until(lambda: "spawned: 'worker-0'" in of_run(folder), 30, "its start")
+            # Forked, it is not yet the program.
+            wait_until(lambda: "0" in run.workers(), 30, "the first process")
             first = run.workers()["0"]
 
             run.signal(signal.SIGHUP)
