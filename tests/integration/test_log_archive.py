@@ -19,6 +19,7 @@ from tests.cli.command import ROOT, hopmail
 from tests.cli.supervised import supervised
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.small_disk import small_disk
 from tests.support.smtp_server import smtp_server
 
 EMAIL = b"""{"email_to": "ada@example.org", "email_from": "app@example.org",
@@ -48,13 +49,8 @@ def keep_publishing_until(vhost: VirtualHost, condition: Callable[[], object]) -
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
-    try:
+    with small_disk(tmp_path / "disk", 64) as place:
         yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def fill(disk: Path) -> None:

@@ -23,6 +23,7 @@ from consumer.ops.archive import Archive
 from consumer.ops.archive_files import name_of, tidy
 from tests.ops.output import Output
 from tests.support.consumer_process import wait_until
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -351,13 +352,8 @@ def test_the_archive_of_a_terminal_s_log_is_json(folder: Path) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=True)
-    try:
+    with small_disk(tmp_path / "disk", 256) as place:
         yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @pytest.mark.parametrize("to_stdout", [True, False])
