@@ -83,7 +83,7 @@ def _workers(status: Status) -> Table:
             continue
         table.add_row(
             worker.name,
-            _state(worker),
+            _state(status, worker),
             f"{worker.per_second:.1f}",
             str(worker.in_flight),
             str(sum(worker.sessions.values())),
@@ -93,9 +93,9 @@ def _workers(status: Status) -> Table:
     return table
 
 
-def _state(worker: WorkerSeen) -> str:
+def _state(status: Status, worker: WorkerSeen) -> str:
     if not worker.is_connected:
-        return "not connected"
+        return "starting" if status.is_starting(worker) else "not connected"
     return f"held: {', '.join(worker.holds)}" if worker.holds else "consuming"
 
 

@@ -21,8 +21,9 @@ def folders_of(pids: set[int]) -> set[Path]:
 
 @pytest.mark.timeout(120)
 def test_a_node_leaves_no_process_and_no_file() -> None:
+    before = descendants(os.getpid())
     with private_node() as node:
-        started = descendants(os.getpid())
+        started = descendants(os.getpid()) - before
         assert node.pid in started
         assert node.folder in folders_of(started)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ def test_dead_letters_are_shown_copied_and_left_in_their_queue(
             vhost.publish_raw(body, message_id="../../twice")
         wait_until(lambda: output(tmp_path).count("kept in") == 2, 20, "the breaches")
         paste(output(tmp_path), vhost.url)
-        assert "consuming" in status(output(tmp_path), tmp_path)
+        shown = partial(status, output(tmp_path), tmp_path)
+        wait_until(lambda: "consuming" in shown(), 20, "a worker's next figures")
         wait_until(lambda: "y***@example.org" in output(tmp_path), 20, "the pasted mail")
         with Publisher(vhost.url) as publisher:
             publisher.send(
