@@ -30,6 +30,7 @@ from consumer.ops import logs
 from consumer.ops.control import Control
 from consumer.ops.handled import log_handled
 from consumer.ops.one_cpu import OneCPU
+from consumer.ops.teller import Teller
 from consumer.settings import Settings
 from consumer.worker import Worker
 from publisher_lib.confirms import ConfirmedPublisher
@@ -42,6 +43,9 @@ COLLECT_AFTER: Final = 10_000
 
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
+
+LEAVE_SECONDS: Final = 1.0
+"""For the last lines on what was handled."""
 
 
 def consume() -> None:
@@ -63,13 +67,16 @@ def consume() -> None:
             archive.tend()
         _obey(control, settings)
 
+    teller = Teller(_recorder(measuring), logs.gathered)
     try:
-        daemon = _daemon(settings, measuring, keep_house, _abandoned())
+        daemon = _daemon(settings, measuring, teller, keep_house, _abandoned())
+        teller.start()
         if measuring:
             measuring.start()
         _spare_the_collector()
         code = daemon.run(settings.grace.total_seconds())
     finally:
+        teller.close(LEAVE_SECONDS)
         if measuring:
             measuring.stop()
     raise typer.Exit(code)
@@ -98,6 +105,7 @@ def _abandoned() -> Callable[[], bool]:
 def _daemon(
     settings: Settings,
     measuring: Measuring | None,
+    teller: Teller,
     keep_house: Callable[[], None],
     is_abandoned: Callable[[], bool],
 ) -> Daemon:
@@ -130,7 +138,7 @@ def _daemon(
         intake=intake,
         consumer=consumer,
         settler=settler,
-        record=_recorder(measuring),
+        record=teller.tell,
         copied=measuring.copied if measuring else _uncounted,
     )
     return Daemon(
@@ -192,10 +200,11 @@ def _uncounted(_lane: Lane, _copy: Followup) -> None:
     """Stand for figures that nobody wants."""
 
 
-def _recorder(measuring: Measuring | None) -> Callable[[Handled], None]:
-    def record(handled: Handled) -> None:
-        log_handled(handled)
+def _recorder(measuring: Measuring | None) -> Callable[..., None]:
+    def record(*records: Handled) -> None:
+        for handled in records:
+            log_handled(handled)
         if measuring is not None:
-            measuring.record(handled)
+            measuring.record(*records)
 
     return record

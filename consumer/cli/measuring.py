@@ -79,11 +79,12 @@ class Measuring:
             self._sampler.close(LEAVE_SECONDS)
         self._metrics.remove()
 
-    def record(self, handled: Handled) -> None:
-        """Count a settled delivery. Thread-safe."""
-        self._metrics.record(handled)
+    def record(self, *records: Handled) -> None:
+        """Count settled deliveries. Thread-safe."""
+        self._metrics.record(*records)
         if self._sampler is not None:
-            self._sampler.took(handled.delivery)
+            for handled in records:
+                self._sampler.took(handled.delivery)
 
     def copied(self, lane: Lane, copy: Followup) -> None:
         """Count a copy that took the place of a delivery that was not handled. Thread-safe."""

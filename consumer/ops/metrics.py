@@ -112,11 +112,12 @@ class Metrics:
         self.heartbeat()
         self._writer.start()
 
-    def record(self, handled: Handled) -> None:
-        """Count a settled delivery. Thread-safe."""
-        self._figures.record(handled)
-        for transaction in handled.transactions:
-            self._relay_figures.record(transaction)
+    def record(self, *records: Handled) -> None:
+        """Count settled deliveries; many at once cost less than one by one. Thread-safe."""
+        self._figures.record(*records)
+        for handled in records:
+            for transaction in handled.transactions:
+                self._relay_figures.record(transaction)
 
     def copied(self, lane: Lane, copy: Followup) -> None:
         """Count a copy that took the place of a delivery that was not handled. Thread-safe."""

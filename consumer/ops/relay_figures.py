@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from consumer.core.transaction import TRANSACTION_OUTCOMES, Transaction
 from consumer.ops.figures import HANDLING_BUCKETS
+from consumer.ops.timings import Timings
 
 
 class RelayFigures:
@@ -23,21 +24,20 @@ class RelayFigures:
                 registry=registry,
             ).labels
         )
-        self._seconds = cache(
-            Histogram(
-                "hopmail_transaction_seconds",
-                "From MAIL to the relay's last answer.",
-                ("relay",),
-                buckets=HANDLING_BUCKETS,
-                registry=registry,
-            ).labels
+        relays = tuple(relays)
+        self._seconds = Timings(
+            registry,
+            "hopmail_transaction_seconds",
+            "From MAIL to the relay's last answer.",
+            HANDLING_BUCKETS,
+            label="relay",
+            values=relays,
         )
         for relay, word in product(relays, TRANSACTION_OUTCOMES.values()):
             self._transactions(relay, word)
-            self._seconds(relay)
 
     def record(self, transaction: Transaction) -> None:
         """Count a transaction."""
         self._transactions(transaction.relay, transaction.word).inc()
         if transaction.seconds is not None:
-            self._seconds(transaction.relay).observe(transaction.seconds)
+            self._seconds.observe(transaction.seconds, transaction.relay)

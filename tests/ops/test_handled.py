@@ -1,5 +1,6 @@
 """The line of a handled delivery: what it tells, and what it must never tell."""
 
+import json
 import logging
 from dataclasses import replace
 from typing import Any
@@ -171,6 +172,19 @@ def test_no_line_tells_body_subject_address_or_name(
     line = output.line()
     assert "handled" in line
     assert not [secret for secret in SECRETS if secret.casefold() in line.casefold()]
+
+
+@pytest.mark.parametrize("record", list(every_outcome()), ids=lambda _record: "")
+def test_a_line_for_a_person_tells_the_same(output: Output, record: Handled) -> None:
+    told = line_of(output, record)
+    logs.configure("INFO", "human", 3)
+    log_handled(record)
+
+    words = output.text.splitlines()[1]
+    for name in ("timestamp", "level", "event"):
+        told.pop(name)
+    for name, value in told.items():
+        assert f" {name}={value if isinstance(value, str) else json.dumps(value)}" in words
 
 
 def test_a_level_that_is_off_costs_nothing(output: Output) -> None:

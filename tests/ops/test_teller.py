@@ -1,0 +1,98 @@
+"""Of usual mail is told a moment later, many at once; of all else at once; of each exactly once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+
+from consumer.core.handled import Handled
+from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage
+from consumer.ops.teller import LARGEST_BODY_BYTES, MOST_WAITING, Teller
+from tests.ops.deliveries import handled
+
+USUAL = handled(Accepted(Reply(250)))
+
+
+class Told:
+    """What was told, by which thread, in which order."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.blocks = 0
+
+    def __call__(self, *records: Handled) -> None:
+        self.calls.append((threading.current_thread().name, len(records)))
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        self.blocks += 1
+        yield
+
+    @property
+    def count(self) -> int:
+        return sum(count for _thread, count in self.calls)
+
+
+def test_usual_mail_is_told_of_by_a_thread_of_its_own_many_at_once() -> None:
+    told = Told()
+    teller = Teller(told, told.gathered)
+    for _ in range(50):
+        teller.tell(USUAL)
+    assert told.calls == []
+
+    teller.start()
+    teller.close(10)
+
+    assert told.count == 50
+    assert {thread for thread, _count in told.calls} == {"teller"}
+    assert len(told.calls) < 10
+    assert told.blocks == len(told.calls)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        handled(InDoubt("no answer")),
+        handled(Refused(Stage.RCPT, Reply(550))),
+        handled(Accepted(Reply(250)), body=b"x" * (LARGEST_BODY_BYTES + 1)),
+    ],
+)
+def test_of_all_else_is_told_before_anything_more_happens(record: Handled) -> None:
+    told = Told()
+    Teller(told, told.gathered).tell(record)
+
+    assert told.calls == [("MainThread", 1)]
+
+
+def test_no_more_than_so_many_wait() -> None:
+    told = Told()
+    teller = Teller(told, told.gathered)
+
+    for _ in range(MOST_WAITING + 7):
+        teller.tell(USUAL)
+
+    assert told.calls == [("MainThread", 1)] * 7
+
+
+def test_of_what_comes_while_it_is_told_of_others_nothing_is_forgotten() -> None:
+    told = Told()
+    teller = Teller(told, nullcontext)
+    teller.start()
+
+    def tell() -> None:
+        for _ in range(2000):
+            teller.tell(USUAL)
+
+    crew = [threading.Thread(target=tell) for _ in range(4)]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    teller.close(10)
+
+    assert told.count == 8000
+
+
+def test_one_that_never_began_can_be_closed() -> None:
+    Teller(Told(), nullcontext).close(1)
