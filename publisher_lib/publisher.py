@@ -3,22 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import repeat
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from publisher_lib.batch import Batch
-from publisher_lib.broker_url import ACCEPTED
-from publisher_lib.confirms import ConfirmedPublisher
-from publisher_lib.encode import Message, encode
 from publisher_lib.errors import InvalidEmail
 from publisher_lib.message import Attachment, Email
-from publisher_lib.observe import INVALID, Observer, observed
+from publisher_lib.observe import Observer
 from publisher_lib.receipt import Receipt
-from publisher_lib.routing import EXCHANGE, Lane
+from publisher_lib.routing import Lane
+from publisher_lib.submitter import Submitter
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=10)
-MAX_SHORT_STRING: Final = 255
 
 
 class Publisher:
@@ -46,17 +44,7 @@ class Publisher:
         timeout: timedelta = DEFAULT_TIMEOUT,
         metrics: Observer | None = None,
     ) -> None:
-        if app_id is not None and not _is_short_string(app_id):
-            raise ValueError(f"app_id must be a string of 1 to {MAX_SHORT_STRING} bytes")
-        self._app_id = app_id
-        self._timeout_seconds = _seconds(timeout)
-        self._metrics = metrics
-        self._confirmed = ConfirmedPublisher(url, name=app_id or "publisher_lib")
-        logins = {broker.login for broker in self._confirmed.brokers}
-        if len(logins) > 1:
-            # Every message is signed with its login before it is known which broker takes it.
-            raise ValueError(f"every URL must have the same login; {ACCEPTED}")
-        (self._login,) = logins
+        self._submitter = Submitter(url, app_id=app_id, timeout=timeout, metrics=metrics)
 
     def publish(
         self,
@@ -147,21 +135,12 @@ class Publisher:
             raise TypeError("publish_many takes several emails, in a list; publish takes one")
         if isinstance(message_ids, str):
             raise TypeError("message_ids must be a list of one for each email")
-        pairs = (
-            zip(emails, repeat(None), strict=False)
-            if message_ids is None
-            else zip(emails, message_ids, strict=True)
-        )
+        keys = repeat(None) if message_ids is None else message_ids
+        publish = partial(self.publish_nowait, lane=lane, timeout=timeout, traceparent=traceparent)
         batch = Batch()
-        for email, message_id in pairs:
+        for email, key in zip(emails, keys, strict=message_ids is not None):
             try:
-                future = self.publish_nowait(
-                    email,
-                    lane=lane,
-                    message_id=message_id,
-                    timeout=timeout,
-                    traceparent=traceparent,
-                )
+                future = publish(email, message_id=key)
             except InvalidEmail as error:
                 batch.refuse(error)
                 break
@@ -187,21 +166,9 @@ class Publisher:
 
         Raises `InvalidEmail` at once.
         """
-        lane = Lane(lane)
-        timeout_seconds = self._timeout_seconds if timeout is None else _seconds(timeout)
-        tell = None if self._metrics is None else observed(self._metrics, lane)
-        message = self._encode(email, lane, message_id, traceparent)
-        future = self._confirmed.deliver(
-            EXCHANGE,
-            lane.value,
-            message.properties,
-            message.body,
-            timeout_seconds,
-            receipt=Receipt(message.message_id),
+        return self._submitter.submit(
+            email, lane=lane, message_id=message_id, timeout=timeout, traceparent=traceparent
         )
-        if tell is not None:
-            future.add_done_callback(tell)
-        return future
 
     def close(self, timeout: timedelta = DEFAULT_TIMEOUT) -> int:
         """Wait for open confirms, then disconnect; return how many emails had none in time.
@@ -209,7 +176,7 @@ class Publisher:
         Whatever is published afterwards fails with `NotPublished`. Closing twice is fine. A
         publisher that is not closed waits for its confirms when the interpreter exits.
         """
-        return self._confirmed.close(_seconds(timeout))
+        return self._submitter.close(timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -223,45 +190,10 @@ class Publisher:
         self.close()
 
     def __repr__(self) -> str:
-        brokers = ",".join(map(str, self._confirmed.brokers))
-        state = "connected" if self._confirmed.is_connected else "not connected"
-        return f"<Publisher {brokers} {state}>"
-
-    def _encode(
-        self,
-        email: Email | Mapping[str, Any],
-        lane: Lane,
-        message_id: str | None,
-        traceparent: str | None,
-    ) -> Message:
-        try:
-            return encode(
-                email,
-                message_id=message_id,
-                traceparent=traceparent,
-                login=self._login,
-                app_id=self._app_id,
-            )
-        except InvalidEmail:
-            if self._metrics is not None:
-                self._metrics.ended(lane, INVALID, 0.0)
-            raise
+        return f"<Publisher {self._submitter}>"
 
     def _refuse_on_io_thread(self, method: str) -> None:
-        if self._confirmed.is_io_thread:
+        if self._submitter.is_io_thread:
             raise RuntimeError(
                 f"{method}() waits for the thread that runs this callback: use publish_nowait()"
             )
-
-
-def _is_short_string(value: object) -> bool:
-    return isinstance(value, str) and 1 <= len(value.encode()) <= MAX_SHORT_STRING
-
-
-def _seconds(timeout: timedelta) -> float:
-    if not isinstance(timeout, timedelta):
-        seconds = timeout if isinstance(timeout, int | float) else "…"
-        raise TypeError(f"timeout must be a timedelta: timedelta(seconds={seconds})")
-    if timeout < timedelta():
-        raise ValueError("a timeout must not be negative")
-    return timeout.total_seconds()

@@ -1,27 +1,22 @@
 """The ledger as the daemon sees it: claims and endings, committed in groups by one thread."""
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import timedelta
-from itertools import islice
 from typing import Final
 
 from consumer.core.ledger import Claim, Ended, Ending, Wanted
 from consumer.ledger.group import Granted, Group
+from consumer.ledger.housekeeping import Housekeeping
 from consumer.ledger.store import LedgerTrouble, Notes, Store
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 1.0
 HOUSEKEEPING_SECONDS: Final = 5.0
-SETTLE_SECONDS: Final = 10.0
-PRUNE_SECONDS: Final = 600.0
-SIZE_SECONDS: Final = 30.0
 
 CROWD: Final = 4
 LINGER_SECONDS: Final = 0.002
@@ -38,7 +33,7 @@ class Ledger:
     def __init__(self, store: Store, notes: Notes, retention: timedelta) -> None:
         self._store = store
         self._notes = notes
-        self._retention = retention
+        self._housekeeping = Housekeeping(store, retention)
         self._next = Group()
         self._came = threading.Condition()
         self._failure = ""
@@ -47,9 +42,6 @@ class Ledger:
         self._ended = False
         self._is_crowded = False
         self._unkept = False
-        self._settle_seconds = self._prune_seconds = self._size_seconds = 0.0
-        self.size_bytes = math.nan
-        """As it was half a minute ago, at most; NaN while that is not known."""
         self._on_trouble: Callable[[bool], None] = lambda _is_in_trouble: None
         self._wrote: Callable[[float], None] = lambda _seconds: None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -72,6 +64,11 @@ class Ledger:
     def is_in_trouble(self) -> bool:
         """Whether it cannot be written now."""
         return bool(self._trouble)
+
+    @property
+    def size_bytes(self) -> float:
+        """What it took where it is kept, half a minute ago at most; NaN while that is not known."""
+        return self._housekeeping.size_bytes
 
     def claim(self, wanted: Sequence[Wanted], done: Granted) -> None:
         """Ask for messages' recipients; `done` gets what was granted, once that is kept."""
@@ -134,7 +131,7 @@ class Ledger:
         group = Group()
         while True:
             try:
-                self._keep_house()
+                self._housekeeping.do_what_is_due()
                 claims = self._commit(group)
             except LedgerTrouble as trouble:
                 self._enter(str(trouble))
@@ -143,7 +140,7 @@ class Ledger:
                 time.sleep(AGAIN_SECONDS)
                 continue
             self._leave()
-            self._tell_granted(group, claims)
+            group.tell_granted(claims)
             group = self._take()
             if self._closing.is_set() and not group:
                 break
@@ -167,69 +164,13 @@ class Ledger:
             self._enter(failure)
         if self.is_in_trouble:
             self._check_notes()
-        if group.asked:
-            # The last of the dead may not have been counted yet.
-            self._store.settle_dead()
-        for fingerprints, answer in group.asked:
-            if not answer.done():
-                answer.set_result(self._store.deaths(fingerprints))
-        if group.claims is None:
-            began_seconds = time.monotonic()
-            group.claims = self._store.apply(group.wanted, [each for each, _done in group.ended])
-            if group.wanted or group.ended:
-                self._wrote(time.monotonic() - began_seconds)
-            self._tell_ended(group)
-        self._look_again(group, group.claims)
-        return group.claims
+        return group.commit(self._store, self._notes, self._wrote)
 
     def _check_notes(self) -> None:
         try:
             self._notes.check()
         except OSError as error:
             raise LedgerTrouble(f"its journal: {error.strerror}") from error
-
-    def _look_again(self, group: Group, claims: list[Claim]) -> None:
-        """Grant at once what only a dead process still holds."""
-        waiting = [i for i, claim in enumerate(claims) if claim.must_wait]
-        if waiting and not group.looks_again:
-            # It grants nothing: whoever waits asks again.
-            with suppress(LedgerTrouble):
-                group.looks_again = self._store.settle_dead() > 0
-        if waiting and group.looks_again:
-            # Where its answer gets lost, only these same ones can find out what they were granted.
-            again = self._store.apply([group.wanted[i] for i in waiting], [])
-            for i, claim in zip(waiting, again, strict=True):
-                claims[i] = claim
-
-    def _tell_ended(self, group: Group) -> None:
-        self._notes.forget([each.claim for each, _done in group.ended])
-        for _ended, done in group.ended:
-            done()
-
-    def _tell_granted(self, group: Group, claims: list[Claim]) -> None:
-        found = iter(claims)
-        for count, granted in group.granted:
-            granted(list(islice(found, count)))
-
-    def _keep_house(self) -> None:
-        now = time.monotonic()
-        if now >= self._settle_seconds:
-            self._store.settle_dead()
-            self._settle_seconds = now + SETTLE_SECONDS
-        if now >= self._prune_seconds:
-            pruned = self._store.prune(self._retention)
-            # A part at a time, so that claims need not wait long.
-            self._prune_seconds = now + (AGAIN_SECONDS if pruned else PRUNE_SECONDS)
-        if now >= self._size_seconds:
-            self._size_seconds = now + SIZE_SECONDS
-            self._measure()
-
-    def _measure(self) -> None:
-        try:
-            self.size_bytes = float(self._store.size())
-        except LedgerTrouble:
-            # It may be written all the same.
-            self.size_bytes = math.nan
 
     def _enter(self, trouble: str) -> None:
         if self._trouble:
@@ -249,8 +190,8 @@ class Ledger:
         with self._came:
             self._ended = True
             self._unkept = bool(group or self._next)
-            for _fingerprints, answer in (*group.asked, *self._next.asked):
-                answer.cancel()
+            group.let_go()
+            self._next.let_go()
         self._store.close()
         self._notes.close()
 

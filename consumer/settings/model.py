@@ -4,21 +4,20 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AfterValidator, Field
 
-from consumer.core.durations import spell_duration
-from consumer.core.ledger_url import DEFAULT_FILE, LedgerURL
+from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
+from consumer.settings.dependent import (
+    PREFETCH_PER_SESSION,
+    goes_somewhere,
+    ledger_in_state,
+    metrics_in_state,
+    outlives_retries,
+    prefetch_of,
+)
 from consumer.settings.mask import mask_urls
 from consumer.settings.read import (
     duration,
@@ -31,7 +30,7 @@ from consumer.settings.read import (
     reads,
     whole_number,
 )
-from consumer.settings.secret_files import SecretFiles
+from consumer.settings.sources import FromOutside
 
 PREFIX: Final = "HOPMAIL_"
 
@@ -47,10 +46,6 @@ MAX_LOG_BYTES: Final = 999_999_999
 MAX_PREFETCH: Final = 2000
 """What RabbitMQ 4 caps a quorum queue's prefetch at (https://www.rabbitmq.com/docs/quorum-queues)."""
 
-PREFETCH_PER_SESSION: Final = 16
-"""What comes together is claimed, noted and acked together, which costs each mail less; but mails
-that wait for a slow relay in one process could be with another."""
-
 
 def _setting(name: str, meaning: str, default: str | Callable[..., str] | None = None) -> Any:
     """Declare a setting; its default is text as well, read as if it had been given."""
@@ -60,47 +55,8 @@ def _setting(name: str, meaning: str, default: str | Callable[..., str] | None =
     return Field(**known) if default is None else Field(default=default, **known)
 
 
-def _prefetch(found: dict[str, Any]) -> str:
-    return str(PREFETCH_PER_SESSION * found["smtp_sessions"])
-
-
-def _ledger_file(found: dict[str, Any]) -> str:
-    return f"sqlite://{quote(str(found['state_dir'] / DEFAULT_FILE))}"
-
-
-def _metrics_folder(found: dict[str, Any]) -> str:
-    return str(found["state_dir"] / "metrics")
-
-
-def _outlives_retries(retention: timedelta, info: ValidationInfo) -> timedelta:
-    delays, max_age = info.data.get("retry_delays"), info.data.get("max_age")
-    if delays and max_age and retention <= max_age + delays[-1]:
-        longest = spell_duration(max_age + delays[-1])
-        raise ValueError(
-            f"must be longer than {longest}, HOPMAIL_MAX_AGE and the last of HOPMAIL_RETRY_DELAYS:"
-            " a copy that comes after it is forgotten might be sent again"
-        )
-    return retention
-
-
-def _goes_somewhere(log_stdout: str, info: ValidationInfo) -> str:
-    if log_stdout == "no" and "log_dir" in info.data and info.data["log_dir"] is None:
-        raise ValueError("needs HOPMAIL_LOG_DIR: the log must go somewhere")
-    return log_stdout
-
-
-class Settings(BaseSettings):
+class Settings(FromOutside):
     """The settings, read and within their bounds."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        enable_decoding=False,
-        hide_input_in_errors=True,
-    )
 
     amqp_urls: Annotated[tuple[str, ...], reads(read_amqp_urls)] = _setting(
         "AMQP_URL",
@@ -127,12 +83,12 @@ class Settings(BaseSettings):
         "LEDGER_URL",
         "What keeps mail from going out twice: `sqlite:///path`, shared by all workers of a host;"
         " `redis://…`, shared by several hosts; `none`. By default a file in the state folder",
-        _ledger_file,
+        ledger_in_state,
     )
     ledger_retention: Annotated[
         timedelta,
         reads(duration(timedelta(days=1), timedelta(days=366))),
-        AfterValidator(_outlives_retries),
+        AfterValidator(outlives_retries),
     ] = _setting(
         "LEDGER_RETENTION",
         "How long the ledger remembers; older messages are dead-lettered as `too_old`",
@@ -150,7 +106,7 @@ class Settings(BaseSettings):
         "PREFETCH",
         "Transactional messages held per process, 1 to 2000, and a quarter of it of bulk;"
         f" by default {PREFETCH_PER_SESSION} per session",
-        _prefetch,
+        prefetch_of,
     )
     processes: Annotated[int, reads(whole_number(1, MAX_PROCESSES))] = _setting(
         "PROCESSES",
@@ -172,7 +128,7 @@ class Settings(BaseSettings):
         "METRICS_DIR",
         "Folder for the `.prom` files node_exporter reads; `none`: no metrics."
         " By default `metrics` in the state folder",
-        _metrics_folder,
+        metrics_in_state,
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -195,7 +151,7 @@ class Settings(BaseSettings):
         _setting("LOG_KEEP", "How long a file of the archive is kept after its last line", "14d")
     )
     log_stdout: Annotated[
-        Literal["yes", "no"], reads(one_of("yes", "no")), AfterValidator(_goes_somewhere)
+        Literal["yes", "no"], reads(one_of("yes", "no")), AfterValidator(goes_somewhere)
     ] = _setting(
         "LOG_STDOUT", "`no`: to standard output only while the archive cannot be written", "yes"
     )
@@ -209,28 +165,6 @@ class Settings(BaseSettings):
     def trusted_logins(self) -> frozenset[str]:
         """Whose `x-hopmail-*` headers are believed: the consumer's own login and operators'."""
         return self.operator_logins | {self.login}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read `NAME_FILE` too, first of all: it must see that NAME is given as well."""
-        named = (env_settings, dotenv_settings)
-        given: dict[str, str | None] = {}
-        for source in reversed(named):
-            if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
-                given.update(source.env_vars)
-        return (
-            init_settings,
-            SecretFiles(settings_cls, given),
-            *named,
-            file_secret_settings,
-        )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

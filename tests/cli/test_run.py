@@ -329,16 +329,16 @@ DIES_OF_POISON = """
 import os, sys
 
 if "consume" in sys.orig_argv:
-    from consumer import worker
+    from consumer import attempt
 
-    compose = worker.compose
+    compose = attempt.compose
 
     def dying(email, *rest):
         if email.subject == "poison":
             os.abort()
         return compose(email, *rest)
 
-    worker.compose = dying
+    attempt.compose = dying
 """
 
 

@@ -221,14 +221,14 @@ DIES_OF_POISON = (
     "-c",
     """
 import os
-from consumer import worker
+from consumer import attempt
 from consumer.__main__ import main
-compose = worker.compose
+compose = attempt.compose
 def dying(email, *rest):
     if "poison" in email.subject:
         os.abort()
     return compose(email, *rest)
-worker.compose = dying
+attempt.compose = dying
 main()
 """,
 )

@@ -304,11 +304,11 @@ def test_a_ledger_that_was_removed_is_begun_anew(vhost: VirtualHost, tmp_path: P
 DIES_OF_POISON = """
 import os, time
 from pathlib import Path
-from consumer import worker
+from consumer import attempt
 from consumer.__main__ import main
 from consumer.smtp.failover import Failover
 
-compose, transact, under_way = worker.compose, Failover.transact, []
+compose, transact, under_way = attempt.compose, Failover.transact, []
 
 def slowly(*arguments):
     under_way.append(arguments)
@@ -326,7 +326,7 @@ def dying(email, *rest):
         os.abort()
     return compose(email, *rest)
 
-worker.compose, Failover.transact = dying, slowly
+attempt.compose, Failover.transact = dying, slowly
 main()
 """
 

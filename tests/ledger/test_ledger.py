@@ -14,6 +14,7 @@ import pytest
 
 from consumer.core.endings import unsettled
 from consumer.core.ledger import Claim, Ending, Generation, Key, State, Wanted
+from consumer.ledger import housekeeping as housekeeping_module
 from consumer.ledger import ledger as ledger_module
 from consumer.ledger import sqlite as sqlite_module
 from consumer.ledger.journal import Journal, read_journal
@@ -250,6 +251,7 @@ def test_all_that_is_old_is_pruned_a_part_at_a_time(
     later = sqlite_module._today() + 16
     monkeypatch.setattr(sqlite_module, "_today", lambda: later)
     monkeypatch.setattr(ledger_module, "HOUSEKEEPING_SECONDS", 0.05)
+    monkeypatch.setattr(housekeeping_module, "NEXT_PART_SECONDS", 0.05)
 
     process = Process(path)
 
@@ -334,8 +336,8 @@ def test_its_size_is_known_soon_and_grows(
 ) -> None:
     wait_until(lambda: process.ledger.size_bytes > 0)
     before = process.ledger.size_bytes
-    monkeypatch.setattr(ledger_module, "SIZE_SECONDS", 0.0)
-    process.ledger._size_seconds = 0.0
+    monkeypatch.setattr(housekeeping_module, "SIZE_SECONDS", 0.0)
+    process.ledger._housekeeping._size_seconds = 0.0
 
     for number in range(200):
         process.claim(wanted(number))
@@ -354,7 +356,7 @@ def test_a_size_that_is_not_told_is_no_trouble(
         raise LedgerTrouble("NOPERM")
 
     monkeypatch.setattr(process.store, "size", refuse)
-    process.ledger._size_seconds = 0.0
+    process.ledger._housekeeping._size_seconds = 0.0
 
     assert process.claim(wanted()).granted
     wait_until(lambda: math.isnan(process.ledger.size_bytes))

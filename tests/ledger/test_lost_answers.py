@@ -48,7 +48,7 @@ def lose_answers(
 def ledger_of(process: RedisProcess, troubles: list[bool]) -> Iterator[Ledger]:
     """Run a process's ledger; housekeeping leaves the dead to the claims that meet them."""
     ledger = Ledger(process.store, process.notes, RETENTION)
-    ledger._settle_seconds = time.monotonic() + 10 * SOON_SECONDS
+    ledger._housekeeping._settle_seconds = time.monotonic() + 10 * SOON_SECONDS
     ledger.start(troubles.append)
     try:
         yield ledger

@@ -26,7 +26,7 @@ def ids(vhost: VirtualHost) -> list[str]:
 
 
 def thread_of(publisher: Publisher) -> IOThread:
-    thread = publisher._confirmed._process().thread
+    thread = publisher._submitter._confirmed._process().thread
     assert thread is not None
     return thread
 
@@ -150,7 +150,7 @@ def test_a_lost_connection_while_finding_a_refused_message_changes_nothing(
     vhost.declare_topology()
 
     with proxied(vhost.app_url) as proxy, Publisher(proxy.url) as publisher:
-        confirmed = publisher._confirmed
+        confirmed = publisher._submitter._confirmed
         properties = pika.BasicProperties(message_id="m-1")
         confirmed.submit("email", "transactional", properties, b"{}", 10).result(10)
         courier = thread_of(publisher)._courier

@@ -84,7 +84,7 @@ def names_of_descriptors() -> dict[int, str]:
 
 
 def link_of(publisher: Publisher) -> object:
-    thread = publisher._confirmed._process().thread
+    thread = publisher._submitter._confirmed._process().thread
     assert thread is not None
     assert thread._courier._link is not None
     return thread._courier._link
@@ -96,7 +96,7 @@ def test_a_child_that_only_exits_leaves_its_parents_connection_alone(vhost: Virt
     with Publisher(vhost.app_url) as publisher:
         publisher.publish(email(), message_id="before")
         link = link_of(publisher)
-        thread = publisher._confirmed._process().thread
+        thread = publisher._submitter._confirmed._process().thread
         assert thread is not None
         (connection,) = thread._loop._watched
         before = names_of_descriptors()[connection]
@@ -119,13 +119,13 @@ def test_where_fork_hooks_do_not_run_the_process_id_tells(
     vhost.declare_topology()
     publisher = Publisher(vhost.app_url)
     publisher.publish(email(), message_id="parent")
-    parents = publisher._confirmed._process().thread
+    parents = publisher._submitter._confirmed._process().thread
     assert parents is not None
 
     with monkeypatch.context() as child:
         child.setattr(os, "getpid", lambda: 1)
         publisher.publish(email(), message_id="child")
-        childs = publisher._confirmed._process().thread
+        childs = publisher._submitter._confirmed._process().thread
         parents.close_at_exit()
         assert publisher.close() == 0
 
@@ -184,7 +184,7 @@ def test_exit_closes_what_runs(vhost: VirtualHost, monkeypatch: pytest.MonkeyPat
     vhost.declare_topology()
     publisher = Publisher(vhost.app_url)
     future = publisher.publish_nowait(email(), message_id="last")
-    thread = publisher._confirmed._process().thread
+    thread = publisher._submitter._confirmed._process().thread
     assert thread is not None
     monkeypatch.setattr(io_thread, "_running", {thread})
 
@@ -199,7 +199,7 @@ def test_a_collected_publisher_leaves_no_thread_and_no_connection(vhost: Virtual
     vhost.declare_topology()
     publisher = Publisher(vhost.app_url, app_id="forgotten")
     future = publisher.publish_nowait(email(), message_id="kept")
-    thread = publisher._confirmed._process().thread
+    thread = publisher._submitter._confirmed._process().thread
     assert thread is not None
 
     del publisher

@@ -134,7 +134,9 @@ def test_a_wrong_email_is_refused_with_every_violation_and_none_of_its_values() 
     assert error.message_id == "m-1"
     assert error.__context__ is None
     assert isinstance(error, ValueError)
-    assert publisher._confirmed._process().thread is None, "nothing may be started for it"
+    assert publisher._submitter._confirmed._process().thread is None, (
+        "nothing may be started for it"
+    )
 
 
 @pytest.mark.parametrize("message_id", ["", "a b", "a\r\nb", "ä", "x" * 201])

@@ -235,7 +235,7 @@ def test_a_full_queue_is_tried_again_until_its_limit_is_lifted(vhost: VirtualHos
 
 
 def nacks(publisher: Publisher) -> int:
-    thread = publisher._confirmed._process().thread
+    thread = publisher._submitter._confirmed._process().thread
     assert thread is not None
     return sum(outgoing.nacks for outgoing in list(thread._courier._open))
 
@@ -247,7 +247,9 @@ def test_a_queue_that_stays_full_rejects_at_the_deadline(vhost: VirtualHost) -> 
         with pytest.raises(Rejected, match="the queue is full"):
             publisher.publish(email(), timeout=timedelta(seconds=0.5))
         with pytest.raises(Rejected, match="the queue is full"):
-            publisher._confirmed.submit(EXCHANGE, LANE, properties(), b"{}", None).result(5)
+            publisher._submitter._confirmed.submit(
+                EXCHANGE, LANE, properties(), b"{}", None
+            ).result(5)
 
     assert {message.body for message in vhost.take_all(QUEUE)} == {FILLER}
 

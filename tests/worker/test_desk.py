@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from consumer import worker as worker_module
+from consumer import attempt as attempt_module
 from consumer.amqp import consume as consume_module
 from consumer.amqp import settle as settle_module
 from consumer.amqp.consume import Consumer
@@ -250,13 +250,13 @@ def test_what_is_being_made_ready_is_in_hands(
     office: Office, vhost: VirtualHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bytes, ...]] = []
-    folder, composed = office.mine.owner.folder, worker_module._composed
+    folder, composed = office.mine.owner.folder, attempt_module._composed
 
     def looking(mail: Mail, *rest: Any) -> Composed:
         seen.append(in_hands(folder))
         return composed(mail, *rest)
 
-    monkeypatch.setattr(worker_module, "_composed", looking)
+    monkeypatch.setattr(attempt_module, "_composed", looking)
     vhost.publish_raw(email(ANN), message_id="m-1")
     mail = office.take()
 

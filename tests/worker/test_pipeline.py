@@ -179,7 +179,7 @@ def test_a_bug_in_making_ready_is_told_when_its_turn_comes(
     def broken(*_arguments: object) -> Composed:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("consumer.worker.compose", broken)
+    monkeypatch.setattr("consumer.attempt.compose", broken)
     found = mail()
     ready = WORKER.prepare(found)
     handled = WORKER.handle(ready, unexpected)
@@ -193,7 +193,7 @@ def test_a_bug_before_the_relay_costs_no_message(monkeypatch: pytest.MonkeyPatch
     def broken(*_args: object) -> Composed:
         raise KeyError("secret subject")
 
-    monkeypatch.setattr("consumer.worker.compose", broken)
+    monkeypatch.setattr("consumer.attempt.compose", broken)
 
     handled = WORKER.handle(mail(), unexpected)
 
