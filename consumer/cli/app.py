@@ -2,7 +2,17 @@
 
 import typer
 
-from consumer.cli import check, consume, deadletters, log_level, run, status, topology, version
+from consumer.cli import (
+    check,
+    consume,
+    deadletters,
+    ledger,
+    log_level,
+    run,
+    status,
+    topology,
+    version,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,3 +29,4 @@ app.command()(status.status)
 app.command()(log_level.log_level)
 app.add_typer(topology.app, name="topology")
 app.add_typer(deadletters.app, name="deadletters")
+app.add_typer(ledger.app, name="ledger")
