@@ -34,7 +34,7 @@ picture:  ## draw the dashboard after two minutes of real mail: docs/dashboard.p
 	@$(python) -X utf8 -m dev.picture
 
 test:  ## run every test beside a RabbitMQ of its own (a quarter of an hour); T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring --with kubernetes
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else

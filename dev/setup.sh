@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench] [--with kubernetes]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -125,12 +125,14 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench] [--with kubernetes]" ;;
   esac
 done
 
 # What Hopmail is measured against: a stamp of its own, as the rest does without.
 [[ $with != *bench* ]] || extras+=,bench stamp+=-bench
+# The schemas of all Kubernetes: 100 MB.
+[[ $with != *kubernetes* ]] || extras+=,kubernetes stamp+=-kubernetes
 
 if [ ! -x .venv/bin/python ]; then
   command -v "$python" >/dev/null || fail "$python not found: install Python 3.11 or later, or set PYTHON"
