@@ -6,6 +6,7 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli import migrate
 from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
@@ -43,6 +44,9 @@ def check() -> None:
     if differences:
         raise typer.Exit(ExitCode.FAILED)
     typer.echo(f"✓ {len(wanted.exchanges)} exchanges and {len(wanted.queues)} queues are right")
+
+
+app.command()(migrate.migrate)
 
 
 def _fail(line: str) -> NoReturn:
