@@ -255,11 +255,7 @@ def test_no_created_series_are_written(metrics: Metrics, tmp_path: Path) -> None
 def test_the_files_of_two_workers_make_one_page(tmp_path: Path) -> None:
     for worker in (0, 1):
         metrics = Metrics(tmp_path, worker)
-        metrics.watch(
-            is_connected=lambda: True,
-            breakers={RELAY: lambda: False},
-            is_ledger_in_trouble=lambda: False,
-        )
+        metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: False)
         record(metrics, *list(every_outcome())[worker:])
 
     pages = [path_of(tmp_path, worker).read_text().splitlines() for worker in (0, 1)]
@@ -274,15 +270,9 @@ def test_every_name_is_ours(metrics: Metrics, tmp_path: Path) -> None:
     assert all(name.startswith("hopmail_") for name, _labels in samples(tmp_path))
 
 
-def test_the_state_of_broker_and_relay_is_read_at_each_write(
-    metrics: Metrics, tmp_path: Path
-) -> None:
+def test_the_state_of_the_broker_is_read_at_each_write(metrics: Metrics, tmp_path: Path) -> None:
     connected = threading.Event()
-    metrics.watch(
-        is_connected=connected.is_set,
-        breakers={RELAY: lambda: True, "other:25": lambda: False},
-        is_ledger_in_trouble=lambda: False,
-    )
+    metrics.watch(is_connected=connected.is_set, is_ledger_in_trouble=lambda: False)
 
     metrics.write()
     before = value(tmp_path, "hopmail_broker_connected")
@@ -290,8 +280,6 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     metrics.write()
 
     assert (before, value(tmp_path, "hopmail_broker_connected")) == (0, 1)
-    assert value(tmp_path, "hopmail_breaker_open", relay=RELAY) == 1
-    assert value(tmp_path, "hopmail_breaker_open", relay="other:25") == 0
 
 
 def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
@@ -303,7 +291,7 @@ def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
     metrics.ledger_unopened()
     metrics.write()
     told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
-    metrics.watch(is_connected=lambda: True, breakers={}, is_ledger_in_trouble=lambda: False)
+    metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: False)
     metrics.write()
     told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
 
@@ -435,9 +423,7 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
     def broken() -> bool:
         raise RuntimeError
 
-    metrics.watch(
-        is_connected=broken, breakers={RELAY: lambda: False}, is_ledger_in_trouble=lambda: False
-    )
+    metrics.watch(is_connected=broken, is_ledger_in_trouble=lambda: False)
 
     metrics.write()
 
