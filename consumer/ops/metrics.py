@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS: Final = 5.0
 """Between writes: three to a usual scrape of 15 s."""
 
-SWEEP_SECONDS: Final = 600.0
+SWEEP_SECONDS: Final = 60.0
 
 LAST_WRITE_SECONDS: Final = 1.0
 
