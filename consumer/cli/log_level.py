@@ -17,7 +17,7 @@ def log_level(
     *,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to HOPMAIL_LOG_LEVEL.")] = False,
 ) -> None:
-    """Show or change the log level of this host's consumer processes, within a second.
+    """Show or change the log level of this host's processes, within a second.
 
     It holds until --reset, or until `hopmail run` starts anew.
     """

@@ -15,6 +15,7 @@ from consumer.core.waiting import places
 from consumer.daemon import HOLDS
 from consumer.ledger.ledger import Ledger
 from consumer.ledger.none import NoLedger
+from consumer.ops.breaker_figures import BreakerFigures
 from consumer.ops.flow_figures import FlowFigures
 from consumer.ops.ledger_figures import LedgerFigures
 from consumer.ops.log_figures import LogFigures
@@ -53,9 +54,9 @@ class Measuring:
         registry = self._metrics.registry
         self._metrics.watch(
             is_connected=lambda: consumer.is_connected,
-            breakers=relays.breakers,
             is_ledger_in_trouble=lambda: ledger.is_in_trouble,
         )
+        BreakerFigures(registry, lambda: relays.troubles)
         ledger.time_writes(LedgerFigures(registry, lambda: ledger.size_bytes).wrote)
         FlowFigures(registry, partial(flow, consumer, relays, self._settings.trusted_logins), HOLDS)
 

@@ -25,9 +25,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "queues": [_queue(queue) for queue in status.queues],
         "workers_wanted": status.wanted,
         "workers": [_worker(worker, is_alive=status.is_alive(worker)) for worker in status.workers],
-        "relays": [
-            {"relay": relay, "in_trouble": status.is_in_trouble(relay)} for relay in status.relays
-        ],
+        "relays": [_relay(status, relay) for relay in status.relays],
     }
 
 
@@ -38,6 +36,15 @@ def _queue(queue: QueueSeen) -> dict[str, Any]:
         "lane": queue.place.lane and str(queue.place.lane),
         "messages": queue.messages,
         "oldest_waits_since_at_most": _moment(queue.oldest),
+    }
+
+
+def _relay(status: Status, relay: str) -> dict[str, Any]:
+    return {
+        "relay": relay,
+        "in_trouble": status.is_in_trouble(relay),
+        "in_trouble_since": _moment(status.trouble_since(relay)),
+        "fails_at": [stage.name for stage in status.trouble_stages(relay)],
     }
 
 

@@ -102,10 +102,18 @@ def _state(status: Status, worker: WorkerSeen) -> str:
 def _relays(status: Status) -> Table:
     table = _table("relay", "state", "sessions")
     for relay in status.relays:
-        state = "in trouble" if status.is_in_trouble(relay) else "up" if status.alive else UNKNOWN
         sessions = sum(worker.sessions.get(relay, 0) for worker in status.alive)
-        table.add_row(relay, state, str(sessions))
+        table.add_row(relay, _relay_state(status, relay), str(sessions))
     return table
+
+
+def _relay_state(status: Status, relay: str) -> str:
+    if not status.is_in_trouble(relay):
+        return "up" if status.alive else UNKNOWN
+    since, stages = status.trouble_since(relay), status.trouble_stages(relay)
+    if since is None:
+        return "in trouble"
+    return f"in trouble for {_age(status, since)}, at {', '.join(stage.name for stage in stages)}"
 
 
 def _dead_letters(status: Status) -> str:

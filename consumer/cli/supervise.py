@@ -19,11 +19,10 @@ from supervisor.options import (  # type: ignore[import-untyped]  # as above
 )
 from supervisor.states import ProcessStates  # type: ignore[import-untyped]  # as above
 
-from consumer.cli.run_log import begin_log
+from consumer.cli.run_log import RunLog, begin_log
 from consumer.cli.supervisor_log import SupervisorLog
 from consumer.cli.watch import GAVE_UP
 from consumer.core.exit_code import ExitCode
-from consumer.ops.archive import Archive
 
 PAUSE_SECONDS: Final = 1.0
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -66,16 +65,15 @@ class Options(ServerOptions):  # type: ignore[misc]  # as above
 
 
 class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # as above
-    """supervisor's main loop, which tends the archive of our log."""
+    """supervisor's main loop, which tends our log."""
 
-    archive: ClassVar[Archive | None] = None
+    run_log: ClassVar[RunLog]
     """Of all that SIGHUP makes, one after another."""
 
     def tick(self, now: float | None = None) -> None:
         """Do what is to be done about once a second."""
         super().tick(now)
-        if self.archive is not None:
-            self.archive.tend()
+        self.run_log.tend()
 
 
 class Process(process.Subprocess):  # type: ignore[misc]  # as above
@@ -105,7 +103,7 @@ class Process(process.Subprocess):  # type: ignore[misc]  # as above
 def main() -> None:
     """Serve the configuration file that is the one argument, until a signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    Supervisor.archive = begin_log()
+    Supervisor.run_log = begin_log()
     supervisord.ServerOptions, supervisord.Supervisor = Options, Supervisor
     process.Subprocess = Process
     with TemporaryDirectory(prefix="hopmail-") as folder:

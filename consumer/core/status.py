@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from consumer.core.durations import spell_duration
+from consumer.core.outcome import Stage
 from consumer.core.record import record
+from consumer.core.trouble import Trouble
 from consumer.core.waiting import Kind, Place
 from publisher_lib.routing import Lane
 
@@ -19,7 +21,6 @@ STARTING: Final = timedelta(seconds=15)
 LATE: Final = timedelta(minutes=5)
 """Mail that waits so long, while none is accepted, does not just stand in a long queue."""
 
-
 NOBODY: Final = (
     "no consumer process is alive, or none can write its figures (a full disk, another folder?):"
     " see its log, or start `hopmail run`"
@@ -32,7 +33,8 @@ STOPPING: Final = "stopping"
 class WorkerSeen:
     """A consumer process, by the figures it wrote last. `holds` say why it takes no mail.
 
-    `wanted` is how many workers its host is to have.
+    `wanted` is how many workers its host is to have. `troubles` are those of the
+    `relays_in_trouble`, as far as the worker tells: one of another version may not.
     """
 
     name: str
@@ -43,6 +45,7 @@ class WorkerSeen:
     is_ledger_in_trouble: bool
     holds: tuple[str, ...]
     relays_in_trouble: tuple[str, ...]
+    troubles: Mapping[str, Trouble]
     sessions: Mapping[str, int]
     in_flight: int
     per_second: float
@@ -122,6 +125,17 @@ class Status:
     def is_in_trouble(self, relay: str) -> bool:
         """Whether a worker takes a relay to be in trouble."""
         return any(relay in each.relays_in_trouble for each in self.alive)
+
+    def trouble_since(self, relay: str) -> datetime | None:
+        """Return since when a worker takes a relay to be in trouble; None: none tells."""
+        return min((trouble.since for trouble in self._troubles(relay)), default=None)
+
+    def trouble_stages(self, relay: str) -> tuple[Stage, ...]:
+        """Return at which stages a relay fails now, for one worker or another."""
+        return tuple(sorted({trouble.stage for trouble in self._troubles(relay)}))
+
+    def _troubles(self, relay: str) -> Iterator[Trouble]:
+        return (each.troubles[relay] for each in self.alive if relay in each.troubles)
 
     def has_relay(self, worker: WorkerSeen) -> bool:
         """Whether a worker takes one of the relays to be well."""

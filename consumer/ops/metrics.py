@@ -5,7 +5,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS: Final = 5.0
 """Between writes: three to a usual scrape of 15 s."""
 
-SWEEP_SECONDS: Final = 600.0
+SWEEP_SECONDS: Final = 60.0
 
 LAST_WRITE_SECONDS: Final = 1.0
 
@@ -77,26 +77,13 @@ class Metrics:
         self._writer = threading.Thread(target=self._write_often, name="metrics", daemon=True)
 
     def watch(
-        self,
-        *,
-        is_connected: Callable[[], bool],
-        breakers: Mapping[str, Callable[[], bool]],
-        is_ledger_in_trouble: Callable[[], bool],
+        self, *, is_connected: Callable[[], bool], is_ledger_in_trouble: Callable[[], bool]
     ) -> None:
-        """Have the state of broker, relays (by name) and ledger read at each write."""
-        registry = self._registry
+        """Have the state of broker and ledger read at each write."""
         Gauge(
-            "hopmail_broker_connected", "1 while deliveries can come in.", registry=registry
+            "hopmail_broker_connected", "1 while deliveries can come in.", registry=self._registry
         ).set_function(is_connected)
         self._ledger_in_trouble.set_function(is_ledger_in_trouble)
-        opened = Gauge(
-            "hopmail_breaker_open",
-            "1 while the relay is in trouble.",
-            ("relay",),
-            registry=registry,
-        )
-        for relay, is_open in breakers.items():
-            opened.labels(relay).set_function(is_open)
 
     def ledger_unopened(self) -> None:
         """Show the ledger in trouble until it is watched."""

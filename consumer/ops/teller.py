@@ -20,8 +20,8 @@ LARGEST_BODY_BYTES: Final = 64 * 1024
 class Teller:
     """`tell` is called with handled deliveries, one or many; within a block of `gathered` if many.
 
-    Of all but a mail that a relay took at once it is called at once: a process that is killed
-    within the next moment has told of them.
+    Of all but a mail that a relay took at once it is called at once, after those that wait: a
+    process that is killed within the next moment has told of them.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Teller:
         self._waiting: SimpleQueue[Handled] = SimpleQueue()
         self._came = threading.Event()
         self._closing = threading.Event()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="teller", daemon=True)
 
     def start(self) -> None:
@@ -47,7 +48,9 @@ class Teller:
             if not self._came.is_set():
                 self._came.set()
         else:
-            self._tell(handled)
+            with self._telling:
+                self._tell_waiting()
+                self._tell(handled)
 
     def close(self, timeout_seconds: float) -> None:
         """Tell of all that wait. To be called once nothing more is handled."""
@@ -61,13 +64,16 @@ class Teller:
             self._came.wait()
             self._closing.wait(LINGER_SECONDS)
             self._came.clear()
+            with self._telling:
+                self._tell_waiting()
+        with self._telling:
             self._tell_waiting()
-        self._tell_waiting()
 
     def _tell_waiting(self) -> None:
         count = self._waiting.qsize()
-        with self._gathered():
-            self._tell(*(self._waiting.get() for _ in range(count)))
+        if count:
+            with self._gathered():
+                self._tell(*(self._waiting.get() for _ in range(count)))
 
 
 def _may_wait(handled: Handled) -> bool:

@@ -1,6 +1,6 @@
 """What the workers of this host wrote for node_exporter, read back for `hopmail status`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,9 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from consumer.core.outcome import Stage
 from consumer.core.status import WorkerSeen
+from consumer.core.trouble import Trouble
 from publisher_lib.routing import Lane
 
 FILES: Final = "hopmail-*.prom"
@@ -29,14 +31,18 @@ class WorkerFile:
         """The name of who wrote it: its host and number."""
         return self._samples["hopmail_heartbeat_timestamp_seconds"][0].labels["worker"]
 
+    def samples(self, name: str) -> Sequence[Sample]:
+        """Return all series of a figure."""
+        return self._samples.get(name, ())
+
     def figure(self, name: str) -> float:
         """Return a figure, the sum of all its series; 0 where there is none."""
-        return sum(sample.value for sample in self._samples.get(name, ()))
+        return sum(sample.value for sample in self.samples(name))
 
     def by(self, label: str, name: str) -> dict[str, float]:
         """Return a figure by one of its labels, without those that are 0."""
         found: dict[str, float] = {}
-        for sample in self._samples.get(name, ()):
+        for sample in self.samples(name):
             key = sample.labels[label]
             found[key] = found.get(key, 0.0) + sample.value
         return {key: value for key, value in found.items() if value}
@@ -76,6 +82,7 @@ def seen(file: WorkerFile) -> WorkerSeen:
         is_ledger_in_trouble=file.figure("hopmail_ledger_in_trouble") > 0,
         holds=tuple(file.by("by", "hopmail_consuming_held")),
         relays_in_trouble=tuple(file.by("relay", "hopmail_breaker_open")),
+        troubles=_troubles(file),
         sessions=_whole(file.by("relay", "hopmail_sessions_open")),
         in_flight=int(file.figure("hopmail_in_flight")),
         per_second=file.figure("hopmail_recent_deliveries_per_second"),
@@ -96,6 +103,14 @@ def oldest_by_queue(files: Iterable[WorkerFile]) -> dict[str, datetime]:
             # Each host looks for itself, and who knows of a later moment knows more.
             found[queue] = max(moment, found.get(queue, moment))
     return found
+
+
+def _troubles(file: WorkerFile) -> dict[str, Trouble]:
+    return {
+        sample.labels["relay"]: Trouble(_moment(sample.value), Stage[sample.labels["stage"]])
+        for sample in file.samples("hopmail_breaker_open_since_timestamp_seconds")
+        if sample.value
+    }
 
 
 def _by_lane(file: WorkerFile, name: str) -> dict[Lane, datetime]:

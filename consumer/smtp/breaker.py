@@ -5,9 +5,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from consumer.core.outcome import Stage, Unreachable
+from consumer.core.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Breaker:
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._closed.set()
+        self._trouble: Trouble | None = None
         self._changed_seconds = -longest_pause_seconds
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,6 +57,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether the relay is taken to be in trouble."""
         return not self._closed.is_set()
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is amiss with the relay; None while it is well."""
+        return self._trouble
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after each opening and closing; it must not block."""
@@ -70,6 +78,7 @@ class Breaker:
                 target=self._probe_until_closed, args=(trouble,), name="relay-probe", daemon=True
             )
             self._thread.start()
+            self._trouble = Trouble(datetime.now(UTC), trouble.stage)
             self._closed.clear()
             self._warn("relay in trouble", trouble)
             self._changed()
@@ -97,7 +106,13 @@ class Breaker:
                 return
             if _kind(found) != _kind(trouble):
                 self._warn("relay in other trouble", found)
+            self._noted(found)
             trouble = found
+
+    def _noted(self, trouble: Unreachable) -> None:
+        with self._lock:
+            if self._trouble is not None:
+                self._trouble = Trouble(self._trouble.since, trouble.stage)
 
     def _warn(self, event: str, trouble: Unreachable) -> None:
         fields = {"relay": self._relay, "stage": trouble.stage.name, "detail": trouble.detail}
@@ -121,6 +136,7 @@ class Breaker:
                 return
             seconds = time.monotonic() - self._changed_seconds
             self._closed.set()
+            self._trouble = None
             fields = {"relay": self._relay, "after_seconds": round(seconds, 1)}
             log.info("relay is back", extra=fields)
             self._changed()

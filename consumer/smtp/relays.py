@@ -3,11 +3,11 @@
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from consumer.core.relay_url import RelayURL
+from consumer.core.trouble import Trouble
 from consumer.smtp.breaker import LOOK_SECONDS
 from consumer.smtp.failover import Failover
 from consumer.smtp.member import Member
@@ -44,9 +44,9 @@ class Relays:
         return None if None in limits else sum(filter(None, limits))
 
     @property
-    def breakers(self) -> Mapping[str, Callable[[], bool]]:
-        """Whether a relay is taken to be in trouble, by its host and port."""
-        return {member.name: partial(_is_open, member) for member in self.members}
+    def troubles(self) -> Mapping[str, Trouble | None]:
+        """What is amiss with a relay now, by its host and port; None: it is well."""
+        return {member.name: member.breaker.trouble for member in self.members}
 
     @property
     def sessions_open(self) -> Mapping[str, int]:
@@ -86,10 +86,6 @@ class Relays:
                 self._closed.set()
             for callback in self._callbacks:
                 callback()
-
-
-def _is_open(member: Member) -> bool:
-    return member.breaker.is_open
 
 
 def _pace(url: RelayURL, state_dir: Path) -> Pace | None:

@@ -34,10 +34,14 @@ class Supervised:
         """All that was written so far."""
         return self._output.read_text()
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The log's lines so far, as JSON has them."""
+        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+
     def events(self, event: str) -> list[dict[str, Any]]:
         """Return the log lines of one event."""
-        lines = [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.lines if line["event"] == event]
 
     def tree(self) -> list[int]:
         """Return its process id and those of all below it."""

@@ -41,6 +41,8 @@ def held(vhost: VirtualHost) -> VirtualHost:
         vhost.publish_raw(EMAIL, message_id="m-1")
         vhost.publish_raw(b"{}", message_id="after")
         wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 3, what="the dead letters")
+        # The consumer is killed at the end, and would leave what it has not acked.
+        wait_until(lambda: vhost.unsettled(QUEUE) == 0, what="the acks")
     return vhost
 
 
@@ -51,6 +53,7 @@ def held_later(vhost: VirtualHost) -> VirtualHost:
     with smtp_server(rules) as server, consuming(vhost.url, server.url):
         vhost.publish_raw(EMAIL, message_id="m-1")
         wait_until(lambda: vhost.queue_depth(DEAD_QUEUE) == 1, what="the dead letter")
+        wait_until(lambda: vhost.unsettled(QUEUE) == 0, what="the ack")
     return vhost
 
 

@@ -219,6 +219,7 @@ def supervised_by(configuration: str, place: Path, **variables: str) -> Supervis
         "SUPERVISE_LOG_FORMAT": "json",
         "SUPERVISE_LOG_DIR": "",
         "SUPERVISE_LOG_STDOUT": "yes",
+        "SUPERVISE_STATE_DIR": str(place),
         "SUPERVISE_STOP_SECONDS": "5",
         "PYTHONPATH": str(ROOT),
     }

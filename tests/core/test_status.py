@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from consumer.core.outcome import Stage
 from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles, remarks
+from consumer.core.trouble import Trouble
 from consumer.core.waiting import Kind, Place
 from publisher_lib.routing import Lane
 
@@ -29,6 +31,7 @@ def worker(number: int = 0, **changes: Any) -> WorkerSeen:
         "is_ledger_in_trouble": False,
         "holds": (),
         "relays_in_trouble": (),
+        "troubles": {},
         "sessions": {FIRST: 4},
         "in_flight": 0,
         "per_second": 1.0,
@@ -185,6 +188,26 @@ def test_mail_that_only_comes_to_be_tried_again_is_remarked_upon(
     )
 
     assert [text[: len(begin)] for text, begin in zip(found, told, strict=True)] == told
+
+
+def test_a_relay_is_in_trouble_since_its_first_worker_found_so_at_the_stages_of_all() -> None:
+    connecting, login = Trouble(NOW - SECOND, Stage.CONNECT), Trouble(NOW - LATE, Stage.AUTH)
+    dead = worker(
+        3, heartbeat=NOW - SILENT, troubles={FIRST: Trouble(NOW - 9 * LATE, Stage.GREETING)}
+    )
+    found = replace(
+        WELL,
+        workers=(
+            worker(0, relays_in_trouble=(FIRST,), troubles={FIRST: login}),
+            worker(1, relays_in_trouble=(FIRST,), troubles={FIRST: connecting}),
+            worker(2, relays_in_trouble=(FIRST,)),
+            dead,
+        ),
+    )
+
+    assert found.trouble_since(FIRST) == NOW - LATE
+    assert found.trouble_stages(FIRST) == (Stage.CONNECT, Stage.AUTH)
+    assert (found.trouble_since(SECONDARY), found.trouble_stages(SECONDARY)) == (None, ())
 
 
 def test_the_workers_of_every_host_are_wanted() -> None:

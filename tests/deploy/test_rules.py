@@ -13,6 +13,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.core.disposition import Reason
+from consumer.core.status import SILENT
+from consumer.ops.metrics_files import FORGOTTEN_SECONDS
 from tests.support.every_figure import write_every_figure
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,9 @@ WORDS: Final = {
     *("min_over_time", "offset", "rate", "sum", "time"),
 }
 """PromQL's own."""
+
+SEEN_SECONDS: Final = 240
+"""For which an alert fires at least."""
 
 STEP_SECONDS: Final = 30
 """By which an alert's `for` is changed to see whether its tests notice."""
@@ -214,6 +219,17 @@ def test_an_alerts_tests_notice_a_threshold_that_is_a_little_higher_or_lower(
 
     for changed in mutants(alert):
         assert not passes(changed, tmp_path), changed
+
+
+def test_a_dead_worker_is_told_of_long_before_its_figures_are_removed() -> None:
+    waits = {
+        alert["alert"]: 60 * int(alert["for"].removesuffix("m"))
+        for alert in ALERTS
+        if alert["alert"] in {"HopmailWorkerSilent", "HopmailWorkersMissing"}
+    }
+
+    assert len(waits) == 2
+    assert max(waits.values()) + SILENT.total_seconds() < FORGOTTEN_SECONDS - SEEN_SECONDS
 
 
 def test_every_reason_but_the_everyday_ones_is_alerted_on_and_told_what_to_do_about() -> None:

@@ -23,11 +23,11 @@ def play_stops(scene: Scene, stops: int, mails: int) -> None:
     with scene.consumers(2) as crew:
         for stop in range(stops):
             scene.wait_for_more(20)
+            assert any(scene.left().values()), "the stops came too late to matter"
             crew.signal(stop % 2, signal.SIGTERM)
             scene.fault()
             wait_until(lambda: crew.restarts > stop, 30, "its end")  # noqa: B023 - called at once
             crew.wait_ready()
-        assert any(scene.left().values()), "the stops came too late to matter"
         assert crew.codes == [0] * stops
         count = scene.finish()
     count.holds()
@@ -44,7 +44,7 @@ def test_consumers_stopped_twenty_times_double_nothing(scene: Scene) -> None:
 @pytest.mark.fault_smoke
 @pytest.mark.faults(13, "consumers stopped in order, in short")
 def test_consumers_stopped_four_times_double_nothing(scene: Scene) -> None:
-    play_stops(scene, stops=4, mails=2_000)
+    play_stops(scene, stops=4, mails=3_000)
 
 
 @pytest.mark.faults(14, "consumer frozen for more than three heartbeats")

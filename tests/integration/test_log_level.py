@@ -1,6 +1,8 @@
 """`hopmail log-level`, and whether each line about a message says which."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +115,39 @@ def test_a_level_that_was_asked_ends_when_hopmail_run_starts_anew(
 
             log_level(vhost, "DEBUG")
 
-            wait_until(lambda: len(run.events("log level changed")) == 2, 5, "both workers")
+            wait_until(lambda: len(run.events("log level changed")) == 3, 5, "workers, supervisor")
+            changed = run.events("log level changed")
+            assert {line.get("worker") for line in changed} == {0, 1, None}
             assert run.terminate() == 0
+
+
+@pytest.mark.timeout(120)
+def test_the_level_that_was_asked_is_for_supervisor_s_lines_too(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    def of_supervisor() -> list[str]:
+        return [line["level"] for line in run.lines if line["logger"] == "supervisor"]
+
+    def changes_to(level: str) -> int:
+        return sum(line["to"] == level for line in run.events("log level changed"))
+
+    with smtp_server() as server:
+        settings = {"amqp_url": vhost.url, "smtp_url": server.url, "processes": 1}
+        with supervised(tmp_path / "out", **settings, log_format="json") as run:
+            wait_consuming(run, 1)
+            assert set(of_supervisor()) == {"INFO"}
+
+            log_level(vhost, "DEBUG")
+            wait_until(lambda: changes_to("DEBUG") == 2, 5, "the level")
+            os.kill(run.workers()["0"], signal.SIGKILL)
+            wait_until(lambda: "DEBUG" in of_supervisor(), 30, "a line of supervisor's at DEBUG")
+            wait_until(lambda: len(run.events("consuming")) == 2, 30, "the worker, again")
+
+            log_level(vhost, "ERROR")
+            wait_until(lambda: changes_to("ERROR") == 2, 5, "the level")
+            before = of_supervisor()
+            assert run.terminate() == 0
+            assert of_supervisor() == before
 
 
 @pytest.mark.parametrize(

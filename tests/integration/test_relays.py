@@ -63,6 +63,7 @@ def test_with_the_first_dead_all_goes_through_the_second(vhost: VirtualHost) -> 
             publish(vhost, numbers)
             wait_for_all(vhost, numbers, second)
             (trouble,) = process.events("relay in trouble")
+            wait_until(lambda: len(process.events("handled")) == 30, what="their lines")
             lines = process.events("handled")
 
     assert taken(second) == once_each(numbers)
@@ -124,6 +125,7 @@ def test_a_mail_whose_dot_was_sent_never_goes_to_the_second(
             assert dead.headers["x-hopmail-reason"] == "in_doubt"
         else:
             wait_for_all(vhost, range(1), first)
+            wait_until(lambda: len(process.handled("m-0")) == 4, what="its lines")
         outcomes = [line["outcome"] for line in process.handled("m-0")]
 
     assert second.sessions == 0
@@ -281,6 +283,7 @@ def test_a_relay_that_says_when_is_asked_no_earlier(vhost: VirtualHost) -> None:
     ):
         publish(vhost, range(1))
         wait_for_all(vhost, range(1), server)
+        wait_until(lambda: len(process.handled("m-0")) == 2, what="its lines")
         lines = process.handled("m-0")
 
     assert [line["disposition"] for line in lines] == ["retry", "ack"]

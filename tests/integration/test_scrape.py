@@ -88,6 +88,11 @@ class State:
 STATES: Final = (
     State("hopmail_broker_connected", "sum(hopmail_broker_connected)", WORKERS),
     State("hopmail_breaker_open", "sum(hopmail_breaker_open)", 0),
+    State(
+        "hopmail_breaker_open_since_timestamp_seconds",
+        "sum(hopmail_breaker_open_since_timestamp_seconds)",
+        0,
+    ),
     State("hopmail_ledger_in_trouble", "sum(hopmail_ledger_in_trouble)", 0),
     State("hopmail_build_info", 'sum(hopmail_build_info{python=~"3.+"})', WORKERS),
     State("hopmail_heartbeat_timestamp_seconds", f"sum({ALIVE})", WORKERS),
@@ -143,6 +148,11 @@ STATES: Final = (
 
 WHILE_THE_RELAY_IS_AWAY: Final = (
     State("hopmail_breaker_open", "max(hopmail_breaker_open)", 1),
+    State(
+        "hopmail_breaker_open_since_timestamp_seconds",
+        'time() - max(hopmail_breaker_open_since_timestamp_seconds{stage="CONNECT"}) < bool 120',
+        1,
+    ),
     State("hopmail_in_flight", 'sum(hopmail_in_flight{lane="bulk"})', 1),
     State(
         "hopmail_oldest_held_timestamp_seconds",

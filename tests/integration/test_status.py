@@ -3,11 +3,13 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue
@@ -91,6 +93,7 @@ def test_without_a_worker_mail_does_not_flow(vhost: VirtualHost) -> None:
 def test_a_relay_in_trouble_is_named_and_the_workers_are_well(vhost: VirtualHost) -> None:
     with smtp_server() as relay:
         url = relay.url
+    began = datetime.now(UTC)
     with consuming(vhost.url, url, worker=0):
         vhost.publish_raw(EMAIL)
 
@@ -102,9 +105,14 @@ def test_a_relay_in_trouble_is_named_and_the_workers_are_well(vhost: VirtualHost
 
         wait_until(has_told, 30, "the relay's trouble")
         _code, found = look(vhost, url)
+        page = hopmail("status", **settings_of(vhost, url))
         workers = hopmail("status", "--workers", **settings_of(vhost, url))
 
-    assert [relay["in_trouble"] for relay in found["relays"]] == [True]
+    (relay_seen,) = found["relays"]
+    since = datetime.fromisoformat(relay_seen["in_trouble_since"])
+    assert (relay_seen["in_trouble"], relay_seen["fails_at"]) == (True, ["CONNECT"])
+    assert began <= since <= datetime.now(UTC)
+    assert re.search(r"in trouble for \d+s, at CONNECT +0 *\n", page.stdout)
     assert found["workers"][0]["held_by"] == ["relay"]
     assert (workers.returncode, workers.stdout) == (0, "✓ 1 of 1 workers are alive\n")
 

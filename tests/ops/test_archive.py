@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from consumer.ops import logs
 from consumer.ops.archive import Archive
 from consumer.ops.archive_files import name_of, tidy
 from tests.ops.output import Output
+from tests.ops.writer import THREADS
 from tests.support.consumer_process import wait_until
 from tests.support.small_disk import small_disk
 
@@ -30,6 +31,9 @@ pytestmark = pytest.mark.usefixtures("restored_logging")
 KEEP = timedelta(days=14)
 DAY_SECONDS = 86_400
 MAX_BYTES = 100_000
+
+Clock = Callable[[str], float]
+"""Sets the clock to a moment, and returns it as Unix time."""
 
 log = logging.getLogger("consumer.somewhere")
 
@@ -55,12 +59,13 @@ def counted(folder: Path) -> Counter[tuple[str, int]]:
 class Writer:
     """A process that logs: to which folder, its worker, max_bytes, name, first number and count."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, **variables: str) -> None:
         self._told = folder.with_name(f"told-{time.monotonic_ns()}")
         with self._told.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.ops.writer", folder, *map(str, arguments)],
                 cwd=Path(__file__).parents[2],
+                env=os.environ | variables,
                 stdout=file,
             )
 
@@ -280,6 +285,71 @@ def test_the_first_line_of_a_day_is_in_another_file(folder: Path) -> None:
     assert json.loads(current(folder).read_text())["event"] == "tomorrow"
     (full,) = set(folder.iterdir()) - {current(folder)}
     assert json.loads(full.read_text())["event"] == "today"
+
+
+def test_a_day_that_ends_while_a_process_writes_has_a_file_of_its_own(folder: Path) -> None:
+    """Days are UTC's; where this process lives it is afternoon."""
+    clock = {"READS_TO_MIDNIGHT": "10000", "TZ": "XXX+09:30"}
+    told = Writer(folder, 0, 999_999_999, "a", 0, 20_000, **clock).told()
+
+    tidy(folder, KEEP)
+    (ended,) = folder.glob("*.gz")
+    texts = [gzip.decompress(ended.read_bytes()), current(folder).read_bytes()]
+    days = [[json.loads(line)["timestamp"][:10] for line in text.splitlines()] for text in texts]
+    before, after = days[0][0], days[1][-1]
+    assert before < after
+    assert set(days[0]) == {before}
+    # What a thread had at hand when another one wrote the new day's first line.
+    assert days[1].count(before) <= THREADS
+    assert set(days[1]) <= {before, after}
+    assert f".{after.replace('-', '')}T000000" in ended.name
+    assert counted(folder) == {("a", number): 1 for number in told}
+    assert len(told) == 20_000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """Return what sets this process's clock to a moment of UTC, far from that in TZ."""
+
+    def set_to(moment: str) -> float:
+        seconds = datetime.fromisoformat(f"{moment}Z").timestamp()
+        monkeypatch.setattr(time, "time", lambda: seconds)
+        return seconds
+
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "XXX+09:30")
+        time.tzset()
+        yield set_to
+    time.tzset()
+
+
+@pytest.mark.parametrize("is_tended", [False, True], ids=["a line", "a tick"])
+@pytest.mark.parametrize(
+    ("span", "files"),
+    [
+        (("2026-11-27T23:59:59", "2026-11-28T00:00:00"), 2),
+        (("2026-11-28T00:00:00", "2026-11-28T23:59:59"), 1),
+        (("2026-11-20T12:00:00", "2026-11-28T12:00:00"), 2),
+        # Set back since.
+        (("2026-11-28T00:00:00", "2026-11-27T23:59:59"), 1),
+    ],
+)
+def test_a_file_of_a_day_that_is_over_is_closed_and_no_other(
+    folder: Path, clock: Clock, span: tuple[str, str], files: int, *, is_tended: bool
+) -> None:
+    written, now = span
+    current(folder).write_text(LINE)
+    os.utime(current(folder), (clock(written),) * 2)
+    clock(now)
+
+    with archiving(folder) as archive:
+        if is_tended:
+            tidied(archive)
+        log.info("after")
+
+    assert len(list(folder.iterdir())) == files
+    assert [line["event"] for line in lines(folder) if line["logger"] == "writer"] == ["x"]
+    assert json.loads(current(folder).read_text().splitlines()[-1])["event"] == "after"
 
 
 def test_a_day_s_end_is_seen_without_a_line(folder: Path) -> None:

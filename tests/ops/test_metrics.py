@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +20,8 @@ from consumer.core.disposition import Reason
 from consumer.core.handled import Followup, Handled
 from consumer.core.outcome import Accepted, InDoubt, Refused, Reply, Stage, Unreachable
 from consumer.core.transaction import Transaction
-from consumer.ops.locks import locked
 from consumer.ops.metrics import Metrics
-from consumer.ops.metrics_files import sweep
+from consumer.ops.metrics_files import sweep, sweep_forgotten
 from publisher_lib.routing import EXCHANGE, RETRY_EXCHANGE, Lane
 from tests.ops.deliveries import EMAIL, every_outcome, handled
 from tests.support.consumer_process import wait_until
@@ -255,11 +257,7 @@ def test_no_created_series_are_written(metrics: Metrics, tmp_path: Path) -> None
 def test_the_files_of_two_workers_make_one_page(tmp_path: Path) -> None:
     for worker in (0, 1):
         metrics = Metrics(tmp_path, worker)
-        metrics.watch(
-            is_connected=lambda: True,
-            breakers={RELAY: lambda: False},
-            is_ledger_in_trouble=lambda: False,
-        )
+        metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: False)
         record(metrics, *list(every_outcome())[worker:])
 
     pages = [path_of(tmp_path, worker).read_text().splitlines() for worker in (0, 1)]
@@ -274,15 +272,9 @@ def test_every_name_is_ours(metrics: Metrics, tmp_path: Path) -> None:
     assert all(name.startswith("hopmail_") for name, _labels in samples(tmp_path))
 
 
-def test_the_state_of_broker_and_relay_is_read_at_each_write(
-    metrics: Metrics, tmp_path: Path
-) -> None:
+def test_the_state_of_the_broker_is_read_at_each_write(metrics: Metrics, tmp_path: Path) -> None:
     connected = threading.Event()
-    metrics.watch(
-        is_connected=connected.is_set,
-        breakers={RELAY: lambda: True, "other:25": lambda: False},
-        is_ledger_in_trouble=lambda: False,
-    )
+    metrics.watch(is_connected=connected.is_set, is_ledger_in_trouble=lambda: False)
 
     metrics.write()
     before = value(tmp_path, "hopmail_broker_connected")
@@ -290,8 +282,6 @@ def test_the_state_of_broker_and_relay_is_read_at_each_write(
     metrics.write()
 
     assert (before, value(tmp_path, "hopmail_broker_connected")) == (0, 1)
-    assert value(tmp_path, "hopmail_breaker_open", relay=RELAY) == 1
-    assert value(tmp_path, "hopmail_breaker_open", relay="other:25") == 0
 
 
 def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
@@ -303,7 +293,7 @@ def test_a_ledger_is_in_trouble_only_once_it_cannot_be_opened(
     metrics.ledger_unopened()
     metrics.write()
     told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
-    metrics.watch(is_connected=lambda: True, breakers={}, is_ledger_in_trouble=lambda: False)
+    metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: False)
     metrics.write()
     told.append(value(tmp_path, "hopmail_ledger_in_trouble"))
 
@@ -330,37 +320,72 @@ def test_the_file_is_written_again_and_again_until_it_is_removed(
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_nobody_has_written_for_an_hour_go_at_the_start_and_later(
+def aged(path: Path, age_seconds: float) -> Path:
+    """Have a file, made if it is not there, be written so long ago."""
+    path.touch()
+    os.utime(path, (time.time() - age_seconds,) * 2)
+    return path
+
+
+def test_files_of_processes_that_are_gone_go_at_the_start_and_later(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def left(name: str, age_seconds: float) -> Path:
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, (time.time() - age_seconds,) * 2)
-        return tmp_path / name
+    def left(age_seconds: float, *names: str) -> set[Path]:
+        return {aged(tmp_path / name, age_seconds) for name in names}
 
     monkeypatch.setattr("consumer.ops.metrics.WRITE_SECONDS", 0.02)
     monkeypatch.setattr("consumer.ops.metrics.SWEEP_SECONDS", 0.1)
-    kept = {left("hopmail-4f1c-0.prom", 3500), left("node.prom", 4000)}
-    kept |= {left("hopmail-backup.prom", 4000), left("hopmail-4f1c-0.prom.bak", 4000)}
-    ended = ("0.prom", "0.lock", "12.prom", "12.tmp")
-    gone = [left(f"hopmail-0a-2b-{name}", 3700) for name in ended]
-    held = left("hopmail-4f1c-1.lock", 3700)
-    kept |= {held}
+    kept = left(590, "hopmail-4f1c-0.prom", "hopmail-4f1c-0.lock", "hopmail-4f1c-0.tmp")
+    kept |= left(3590, "hopmail-4f1c-1.prom")
+    kept |= left(4000, "hopmail-4f1c-2.lock") | left(1, "hopmail-4f1c-2.prom")
+    kept |= left(4000, "node.prom", "hopmail-backup.prom", "hopmail-4f1c-0.prom.bak")
+    gone = left(610, "hopmail-0a-2b.c-0.prom", "hopmail-0a-2b.c-0.lock", "hopmail-0a-2b.c-1.lock")
+    gone |= left(3610, "hopmail-0a-2b.c-12.prom", "hopmail-0a-2b.c-12.tmp")
 
-    descriptor = locked(held, os.O_RDWR)
     metrics.start()
     try:
         wait_until(lambda: not any(path.exists() for path in gone), what="the end of old files")
-        later = left(f"hopmail-{HOST}-7.prom", 3700)
+        later = aged(tmp_path / f"hopmail-{HOST}-7.prom", 3610)
         wait_until(lambda: not later.exists(), what="the end of one that grew old meanwhile")
-        assert {path for path in tmp_path.iterdir() if path.suffix != ".tmp"} == {
-            *kept,
-            path_of(tmp_path),
-            path_of(tmp_path).with_suffix(".lock"),
-        }
+        own = {path_of(tmp_path).with_suffix(suffix) for suffix in (".prom", ".lock", ".tmp")}
+        assert set(tmp_path.iterdir()) - own == kept
     finally:
         metrics.remove()
-        os.close(descriptor or 0)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_worker_that_hangs_is_seen_for_as_long_as_it_does_and_a_dead_one_ten_minutes(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    program = f"""
+from pathlib import Path
+from consumer.ops.metrics import Metrics
+
+metrics = Metrics(Path({str(tmp_path)!r}), 3)
+metrics.write()
+print("written", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(ending)
+        if ending == signal.SIGKILL:
+            process.wait(20)
+        files = set(tmp_path.iterdir())
+        sweep_forgotten(tmp_path)
+        assert set(tmp_path.iterdir()) == files
+        for path in files:
+            aged(path, 86_400 if ending == signal.SIGSTOP else 610)
+
+        sweep_forgotten(tmp_path)
+
+        left = set(tmp_path.iterdir())
+        process.kill()
+    assert path_of(tmp_path, 3) in files
+    assert left == (files if ending == signal.SIGSTOP else set())
 
 
 def test_a_heartbeat_moves_its_time(running: Metrics, tmp_path: Path) -> None:
@@ -435,9 +460,7 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
     def broken() -> bool:
         raise RuntimeError
 
-    metrics.watch(
-        is_connected=broken, breakers={RELAY: lambda: False}, is_ledger_in_trouble=lambda: False
-    )
+    metrics.watch(is_connected=broken, is_ledger_in_trouble=lambda: False)
 
     metrics.write()
 

@@ -65,6 +65,17 @@ def test_of_all_else_is_told_before_anything_more_happens(record: Handled) -> No
     assert told.calls == [("MainThread", 1)]
 
 
+def test_what_waits_is_told_of_first() -> None:
+    told = Told()
+    teller = Teller(told, told.gathered)
+    for _ in range(3):
+        teller.tell(USUAL)
+
+    teller.tell(handled(InDoubt("no answer")))
+
+    assert told.calls == [("MainThread", 3), ("MainThread", 1)]
+
+
 def test_no_more_than_so_many_wait() -> None:
     told = Told()
     teller = Teller(told, told.gathered)
@@ -72,7 +83,7 @@ def test_no_more_than_so_many_wait() -> None:
     for _ in range(MOST_WAITING + 7):
         teller.tell(USUAL)
 
-    assert told.calls == [("MainThread", 1)] * 7
+    assert told.calls == [("MainThread", MOST_WAITING), ("MainThread", 1)]
 
 
 def test_of_what_comes_while_it_is_told_of_others_nothing_is_forgotten() -> None:

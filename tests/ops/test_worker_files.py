@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.core.outcome import Accepted, Reply
+from consumer.core.outcome import Accepted, Reply, Stage
+from consumer.core.trouble import Trouble
+from consumer.ops.breaker_figures import BreakerFigures
 from consumer.ops.metrics import Metrics
 from consumer.ops.worker_files import oldest_by_queue, read_files, seen
 from publisher_lib.routing import Lane
@@ -16,11 +18,9 @@ from tests.support.every_figure import RELAY, write_every_figure
 
 def test_a_worker_is_seen_as_it_wrote(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path, 3, processes=4, relays=[RELAY])
-    metrics.watch(
-        is_connected=lambda: True,
-        breakers={RELAY: lambda: True, "other:25": lambda: False},
-        is_ledger_in_trouble=lambda: True,
-    )
+    metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: True)
+    began = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    BreakerFigures(metrics.registry, lambda: {RELAY: Trouble(began, Stage.AUTH), "other:25": None})
     metrics.heartbeat()
     for _ in range(5):
         metrics.record(handled(Accepted(Reply(250))))
@@ -38,6 +38,7 @@ def test_a_worker_is_seen_as_it_wrote(tmp_path: Path) -> None:
     assert found.is_connected
     assert found.is_ledger_in_trouble
     assert found.relays_in_trouble == (RELAY,)
+    assert found.troubles == {RELAY: Trouble(began, Stage.AUTH)}
     assert found.dead_letters == {"invalid_json": 1}
     assert 0 < found.per_second <= 12
     assert list(found.last_acceptance) == [Lane.TRANSACTIONAL]

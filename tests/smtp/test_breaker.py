@@ -4,12 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
 from consumer.core.outcome import Reply, Stage, Unreachable
 from consumer.core.relay_url import RelayURL
+from consumer.core.trouble import Trouble
 from consumer.smtp.breaker import Breaker
 from consumer.smtp.relay import Relay
 from tests.support.consumer_process import wait_until
@@ -77,7 +79,31 @@ def test_it_stays_open_while_a_probe_fails(stage: str, log: pytest.LogCaptureFix
         assert breaker.wait_until_closed(threading.Event())
         breaker.stop()
 
+    assert breaker.trouble is None
     assert events(log) == ["relay in trouble", "relay in other trouble", "relay is back"]
+
+
+def test_its_trouble_is_as_old_as_the_first_and_at_the_stage_of_the_last() -> None:
+    asked = threading.Semaphore(0)
+
+    def probe() -> Unreachable:
+        asked.release()
+        return REFUSED
+
+    breaker = Breaker(probe, RELAY, **FRESH)
+    before = datetime.now(UTC)
+    with breaker._lock:
+        breaker.open(WRONG)
+        first = breaker.trouble
+    after = datetime.now(UTC)
+    for _ in range(2):
+        assert asked.acquire(timeout=10)
+    breaker.stop()
+
+    assert first is not None
+    assert before <= first.since <= after
+    assert first.stage is Stage.AUTH
+    assert breaker.trouble == Trouble(first.since, Stage.CONNECT)
 
 
 def test_the_pauses_double_up_to_the_longest() -> None:

@@ -78,7 +78,7 @@ class Pair:
     @property
     def troubled(self) -> list[bool]:
         """Of each relay, whether it is taken to be in trouble."""
-        return [is_open() for is_open in self.relays.breakers.values()]
+        return [trouble is not None for trouble in self.relays.troubles.values()]
 
     def mend(self, server: SmtpServer) -> None:
         """Have a relay's breaker probe now; the relay is well."""
@@ -497,7 +497,7 @@ def test_what_was_passed_on_is_logged(pair: Pair, caplog: pytest.LogCaptureFixtu
     send(transactor)
     send(transactor)
 
-    first, second = pair.relays.breakers
+    first, second = pair.relays.troubles
     assert [
         (record.getMessage(), vars(record)["relay"], vars(record).get("next"))
         for record in caplog.records

@@ -43,7 +43,7 @@ def test_they_are_in_trouble_when_the_last_one_is(relays: Relays) -> None:
 def test_each_is_named_by_its_place_and_says_its_own_state(relays: Relays) -> None:
     relays.members[1].breaker.open(GONE)
 
-    assert {name: is_open() for name, is_open in relays.breakers.items()} == {
+    assert {name: trouble is not None for name, trouble in relays.troubles.items()} == {
         "127.0.0.1:1": False,
         "127.0.0.1:2": True,
         "127.0.0.1:3": False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from consumer.core.flow import Flow
 from consumer.core.waiting import places
 from consumer.daemon import HOLDS
+from consumer.ops.breaker_figures import BreakerFigures
 from consumer.ops.flow_figures import FlowFigures
 from consumer.ops.ledger_figures import LedgerFigures
 from consumer.ops.log_figures import LogFigures
@@ -20,11 +21,8 @@ DELAY = timedelta(seconds=30)
 def write_every_figure(folder: Path) -> None:
     """Write the file of the first worker, as that has it: with the queues."""
     metrics = Metrics(folder, 0, relays=[RELAY], delays=["30s"])
-    metrics.watch(
-        is_connected=lambda: True,
-        breakers={RELAY: lambda: False},
-        is_ledger_in_trouble=lambda: False,
-    )
+    metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: False)
+    BreakerFigures(metrics.registry, lambda: {RELAY: None})
     FlowFigures(metrics.registry, _nothing_under_way, HOLDS)
     LedgerFigures(metrics.registry, lambda: 0)
     LogFigures(metrics.registry)

@@ -211,7 +211,7 @@ def test_a_mail_is_told_of_with_the_relay_that_was_asked(
 
     (handled,) = office.records
     (transaction,) = handled.transactions
-    assert (transaction.relay, transaction.word) == (*office.relays.breakers, "refused")
+    assert (transaction.relay, transaction.word) == (*office.relays.troubles, "refused")
 
 
 def test_of_a_mail_that_waits_for_a_relay_no_copy_is_told(

@@ -103,8 +103,8 @@ def test_a_mail_in_hand_goes_back_when_the_relays_are_in_trouble(line: Line) -> 
     line.server.script["END_OF_DATA"] = at_the_second_dot(fall_into_trouble)
     line.start(*line.mails)
 
+    wait_until(lambda: len(line.told) == 3, SOON_SECONDS, "it to be told ahead")
     wait_until(lambda: len(line.office.inbox) == 1, SOON_SECONDS, "it to wait where others look")
-    assert len(line.told) == 3, "it was told ahead"
     wait_until(lambda: line.server.open_sessions == 0, SOON_SECONDS, "no relay waits for it")
     assert line.office.relays.is_open
 
