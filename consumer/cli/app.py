@@ -7,8 +7,10 @@ from consumer.cli import (
     classify,
     consume,
     deadletters,
+    drain,
     log_level,
     panels,
+    pause,
     run,
     send,
     status,
@@ -27,6 +29,9 @@ app = typer.Typer(
 app.callback()(version.version)
 app.command(rich_help_panel=panels.RUN)(run.run)
 app.command(rich_help_panel=panels.RUN)(consume.consume)
+app.command(rich_help_panel=panels.RUN)(pause.pause)
+app.command(rich_help_panel=panels.RUN)(pause.resume)
+app.command(rich_help_panel=panels.RUN)(drain.drain)
 app.command(rich_help_panel=panels.LOOK)(status.status)
 app.command(rich_help_panel=panels.LOOK)(log_level.log_level)
 app.command(rich_help_panel=panels.LOOK)(classify.classify)
