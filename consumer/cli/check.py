@@ -22,10 +22,10 @@ Line = tuple[bool, str]
 
 
 def check() -> None:
-    """Verify settings, broker login, topology, relays and ledger, with the cure in each line.
+    """Verify settings, broker, topology, relays and ledger.
 
-    A ledger is made where there is none. One that is there is only locked for a moment, and a
-    folder made and removed beside it.
+    A line each, with its cure; exit 1 if anything is wrong. A ledger is made where there is none.
+    One that is there is only locked for a moment, and a folder made and removed beside it.
     """
     settings = settings_or_exit()
     lines = [(True, "settings: read")]

@@ -14,6 +14,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.cli.measuring import SUPERVISOR, Measuring
+from consumer.cli.obey import Obeying
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
@@ -49,11 +50,14 @@ LEAVE_SECONDS: Final = 1.0
 
 
 def consume() -> None:
-    """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
+    """Run one consumer process, for who supervises it himself.
+
+    Until SIGTERM. `hopmail run` keeps several running.
+    """
     settings = settings_or_exit()
     archive = logs_or_exit(settings, settings.worker)
-    control = Control(settings.state_dir)
-    _obey(control, settings)
+    obeying = Obeying(Control(settings.state_dir), settings.log_level)
+    obeying.look()
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
@@ -65,11 +69,12 @@ def consume() -> None:
             measuring.heartbeat()
         if archive is not None:
             archive.tend()
-        _obey(control, settings)
+        obeying.look()
 
     teller = Teller(_recorder(measuring), logs.gathered)
     try:
         daemon = _daemon(settings, measuring, teller, keep_house, _abandoned())
+        obeying.attach(daemon)
         teller.start()
         if measuring:
             measuring.start()
@@ -80,11 +85,6 @@ def consume() -> None:
         if measuring:
             measuring.stop()
     raise typer.Exit(code)
-
-
-def _obey(control: Control, settings: Settings) -> None:
-    if (asked := control.look()) is not None:
-        logs.change_level(asked.log_level or settings.log_level)
 
 
 def _spare_the_collector() -> None:

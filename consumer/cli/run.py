@@ -27,10 +27,10 @@ STOP_SLACK: Final = timedelta(seconds=10)
 
 
 def run() -> None:
-    """Keep HOPMAIL_PROCESSES consumer processes running, until SIGTERM.
+    """Keep HOPMAIL_PROCESSES consumer processes running.
 
-    Exits 0 after a stop, 78 where settings, topology or ledger are wrong, 1 when no process could
-    be started.
+    Until SIGTERM. Exits 0 after a stop, 78 where settings, topology or ledger are wrong, 1 when
+    no process could be started.
     """
     settings = settings_or_exit()
     # Here too: told once, and not by each process.
