@@ -2,7 +2,17 @@
 
 import typer
 
-from consumer.cli import check, consume, deadletters, log_level, run, status, topology, version
+from consumer.cli import (
+    check,
+    consume,
+    deadletters,
+    log_level,
+    lookup,
+    run,
+    status,
+    topology,
+    version,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +26,7 @@ app.command()(consume.consume)
 app.command()(run.run)
 app.command()(check.check)
 app.command()(status.status)
+app.command()(lookup.lookup)
 app.command()(log_level.log_level)
 app.add_typer(topology.app, name="topology")
 app.add_typer(deadletters.app, name="deadletters")
