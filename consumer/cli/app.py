@@ -10,6 +10,7 @@ from consumer.cli import (
     drain,
     ledger,
     log_level,
+    lookup,
     panels,
     pause,
     run,
@@ -34,6 +35,7 @@ app.command(rich_help_panel=panels.RUN)(pause.pause)
 app.command(rich_help_panel=panels.RUN)(pause.resume)
 app.command(rich_help_panel=panels.RUN)(drain.drain)
 app.command(rich_help_panel=panels.LOOK)(status.status)
+app.command(rich_help_panel=panels.LOOK)(lookup.lookup)
 app.command(rich_help_panel=panels.LOOK)(log_level.log_level)
 app.command(rich_help_panel=panels.LOOK)(classify.classify)
 app.command(rich_help_panel=panels.MAIL)(send.send)
