@@ -10,6 +10,7 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
 from consumer.cli.start import settings_or_exit
 from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
@@ -46,6 +47,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
     yield from _relays(settings)
     yield from _rates(settings)
+    yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
     yield _metrics(settings.metrics_dir)

@@ -13,6 +13,7 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
+from consumer.cli.cautions import cautions
 from consumer.cli.measuring import SUPERVISOR, Measuring
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
@@ -52,6 +53,8 @@ def consume() -> None:
     """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
     settings = settings_or_exit()
     archive = logs_or_exit(settings, settings.worker)
+    for caution in cautions(settings):
+        log.warning("not for production", extra={"detail": caution})
     control = Control(settings.state_dir)
     _obey(control, settings)
     # Threads run where the one that starts them does.
@@ -126,6 +129,7 @@ def _daemon(
         lambda: datetime.now(UTC),
         settings.ledger_retention,
         hold_if_uncertain=settings.if_uncertain == "hold",
+        diversion=settings.diversion,
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if measuring is not None:

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from consumer.amqp import queue_sampler
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
 from consumer.cli.start import settings_or_exit
 from consumer.cli.status_json import status_json
 from consumer.cli.status_page import page
@@ -93,6 +94,7 @@ def _look(settings: Settings, folder: Path) -> Status:
         relays=tuple(relay.place for relay in settings.relays),
         queues=queues,
         broker_trouble=trouble,
+        cautions=cautions(settings),
     )
 
 

@@ -78,6 +78,8 @@ class Status:
     relays: tuple[str, ...]
     queues: tuple[QueueSeen, ...]
     broker_trouble: str = ""
+    cautions: tuple[str, ...] = ()
+    """What is set that must not be in production."""
 
     @property
     def alive(self) -> tuple[WorkerSeen, ...]:
@@ -152,7 +154,12 @@ def obstacles(status: Status) -> tuple[str, ...]:
 
 def remarks(status: Status) -> tuple[str, ...]:
     """Return what is amiss though mail flows."""
-    return (*_missing(status), *(told for lane in Lane for told in _retried(status, lane)))
+    cautions = (f"not for production: {caution}" for caution in status.cautions)
+    return (
+        *cautions,
+        *_missing(status),
+        *(told for lane in Lane for told in _retried(status, lane)),
+    )
 
 
 def _missing(status: Status) -> Iterator[str]:

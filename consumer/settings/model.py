@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from consumer.core.diversion import Diversion, read_address, read_allowed
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
@@ -155,6 +156,24 @@ class Settings(FromOutside):
     ] = _setting(
         "LOG_STDOUT", "`no`: to standard output only while the archive cannot be written", "yes"
     )
+
+    # For development and staging.
+    divert_to: Annotated[str | None, reads(read_address)] = _setting(
+        "DIVERT_TO", "For staging: one address that gets all mail, in place of its recipients", ""
+    )
+    allowed_recipients: Annotated[frozenset[str] | None, reads(read_allowed)] = _setting(
+        "ALLOWED_RECIPIENT_DOMAINS",
+        "For staging: domains and addresses, comma-separated, that alone get their mail; that of"
+        " others goes to `HOPMAIL_DIVERT_TO`, or is dead-lettered as `recipient_not_allowed`",
+        "",
+    )
+
+    @property
+    def diversion(self) -> Diversion | None:
+        """Who may get mail; None: everybody."""
+        if self.divert_to is None and self.allowed_recipients is None:
+            return None
+        return Diversion(self.divert_to, self.allowed_recipients)
 
     @property
     def login(self) -> str:

@@ -65,6 +65,15 @@ def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> N
     assert obstacles(WELL) == ()
 
 
+def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
+    staging = replace(WELL, workers=(worker(0),), cautions=("mail is diverted",))
+
+    assert obstacles(staging) == ()
+    first, *others = remarks(staging)
+    assert first == "not for production: mail is diverted"
+    assert len(others) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "told"),
     [
