@@ -17,7 +17,7 @@ from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
-from consumer.smtp.relay import Relay
+from consumer.smtp.member import relay_at
 
 Line = tuple[bool, str]
 
@@ -85,7 +85,7 @@ def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
 def _relays(settings: Settings) -> Iterator[Line]:
     for url in settings.relays:
         name = f"relay {url.place}" if len(settings.relays) > 1 else "relay"
-        for step in Relay(url).probe().steps:
+        for step in relay_at(url).probe().steps:
             cure = f"; {step.cure}" if step.cure else ""
             yield step.ok, f"{name} {step.name}: {step.detail}{cure}"
 

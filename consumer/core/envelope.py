@@ -7,10 +7,14 @@ from consumer.core.record import record
 
 @record
 class Envelope:
-    """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form."""
+    """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form.
+
+    No relay is told the `message_id`: it names the mail for those who keep it.
+    """
 
     sender: str
     recipients: tuple[str, ...]
+    message_id: str = ""
 
     @property
     def needs_smtputf8(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field
 
 from consumer.core.diversion import Diversion, read_address, read_allowed
+from consumer.core.folder_url import FolderURL
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
@@ -64,10 +65,10 @@ class Settings(FromOutside):
         "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
         " several nodes of a cluster comma-separated",
     )
-    relays: Annotated[tuple[RelayURL, ...], reads(read_relays)] = _setting(
+    relays: Annotated[tuple[RelayURL | FolderURL, ...], reads(read_relays)] = _setting(
         "SMTP_URL",
         "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`;"
-        " several comma-separated, the preferred one first",
+        " several comma-separated, the preferred one first. For development `file:///folder`",
     )
     retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
         "RETRY_DELAYS",
