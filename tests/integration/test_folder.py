@@ -1,5 +1,6 @@
 """A consumer that writes into a folder in place of a relay: a broker is all that it needs."""
 
+import signal
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
@@ -8,6 +9,7 @@ from publisher_lib import Publisher
 from tests.cli.command import hopmail
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.small_disk import small_disk
 
 
 def test_each_mail_is_one_file_whoever_gives_it_twice(vhost: VirtualHost, tmp_path: Path) -> None:
@@ -77,3 +79,71 @@ def test_a_folder_is_no_relay_to_fail_over_to() -> None:
 
     assert ended.returncode == 78
     assert "a folder stands alone: beside relays it would take mail" in ended.stderr
+
+
+def test_a_full_disk_lets_mail_wait_for_its_next_attempt(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    vhost.declare_topology()
+    with (
+        small_disk(tmp_path / "disk", 64) as disk,
+        Publisher(vhost.url) as publisher,
+        consuming(vhost.url, f"file://{disk}") as consumer,
+    ):
+        (disk / "hog").write_bytes(bytes(60 * 1024))
+        publisher.send(
+            to="a@example.org",
+            from_="b@example.org",
+            subject="Hi",
+            text="x " * 5000,
+            message_id="m",
+        )
+        wait_until(lambda: consumer.handled("m"), what="the refusal")
+        (disk / "hog").unlink()
+        wait_until(lambda: list(disk.glob("*-m.eml")), what="the mail")
+        first = consumer.handled("m")[0]
+        assert (first["outcome"], first["disposition"], first["stage"]) == (
+            "refused",
+            "retry",
+            "DATA",
+        )
+
+
+def test_killed_at_any_point_it_writes_no_mail_twice_and_loses_none(
+    vhost: VirtualHost, tmp_path: Path
+) -> None:
+    vhost.declare_topology()
+    folder = tmp_path / "mails"
+    keys = {f"m-{number}" for number in range(300)}
+    with Publisher(vhost.url) as publisher:
+        publisher.publish_many(
+            [
+                {
+                    "email_to": "ada@example.org",
+                    "email_from": "app@example.org",
+                    "subject": key,
+                    "message": {"text": "Hello"},
+                    "if_uncertain": "hold",
+                }
+                for key in sorted(keys)
+            ],
+            message_ids=sorted(keys),
+        )
+
+    def written() -> list[str]:
+        return [file.stem.partition("-")[2] for file in folder.glob("*.eml")]
+
+    def held() -> set[str]:
+        dead.update(each.properties.message_id for each in vhost.take_all("email.dead.v1"))
+        return dead
+
+    dead: set[str] = set()
+    for least in (20, 120):
+        with consuming(vhost.url, f"file://{folder}") as consumer:
+            wait_until(lambda least=least: len(written()) >= least, what="some mails")  # type: ignore[misc]
+            consumer.signal(signal.SIGKILL)
+            wait_until(lambda: not consumer.is_alive, what="its end")
+    with consuming(vhost.url, f"file://{folder}"):
+        wait_until(lambda: keys == {*written()} | held(), 60, "the rest: none is lost")
+
+    assert len(written()) == len(set(written())), "none twice"
