@@ -1,5 +1,6 @@
 """A consumer of a staging machine: whom its mail reaches, and what the ledger keeps."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from publisher_lib import Publisher
 from tests.cli.command import hopmail
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
-from tests.support.smtp_script import by_recipient, say
+from tests.support.smtp_script import by_recipient, say, silence
 from tests.support.smtp_server import smtp_server
 
 QA = "qa@staging.example"
@@ -90,6 +91,24 @@ def test_without_another_address_the_others_mail_is_kept(vhost: VirtualHost) -> 
     ] * 2
     assert [message.headers["x-hopmail-pending"] for message in dead] == [[EVE]] * 2
     assert "HOPMAIL_ALLOWED_RECIPIENT_DOMAINS" in dead[0].headers["x-hopmail-detail"]
+
+
+def test_killed_after_the_dot_the_recipients_it_was_meant_for_are_in_doubt(
+    vhost: VirtualHost,
+) -> None:
+    vhost.declare_topology()
+    with smtp_server({"END_OF_DATA": [silence()]}) as relay:
+        with consuming(vhost.url, relay.url, divert_to=QA) as consumer:
+            send(vhost, "m-1", [ADA, BOB], if_uncertain="hold")
+            wait_until(lambda: relay.dotted, what="the dot")
+            consumer.signal(signal.SIGKILL)
+            wait_until(lambda: not consumer.is_alive, what="its end")
+        with consuming(vhost.url, relay.url, divert_to=QA):
+            (dead,) = vhost.dead_letters(1)
+
+    assert dead.headers["x-hopmail-reason"] == "in_doubt"
+    assert dead.headers["x-hopmail-pending"] == [ADA, BOB]
+    assert len(relay.dotted) == 1, "not sent again"
 
 
 @pytest.mark.parametrize("is_set", [True, False])
