@@ -10,6 +10,7 @@ from consumer.core.crash import place_of
 from consumer.core.decide import RetryPolicy, decide
 from consumer.core.decode import read
 from consumer.core.delivery import Delivery
+from consumer.core.diversion import Diversion
 from consumer.core.followup import aside, back_to_lane, followups
 from consumer.core.freshness import not_now
 from consumer.core.handled import Followup, Handled, Verdict
@@ -27,7 +28,7 @@ class Worker:
     """Finds out what happens to a delivery and decides what is to become of it.
 
     `retention` is how long the ledger remembers; `hold_if_uncertain` speaks for the mails that
-    do not say themselves.
+    do not say themselves, `diversion` of who may get mail from here.
     """
 
     policy: RetryPolicy
@@ -35,6 +36,7 @@ class Worker:
     now: Callable[[], datetime]
     retention: timedelta
     hold_if_uncertain: bool = False
+    diversion: Diversion | None = None
 
     def open(self, delivery: Delivery, fingerprint: bytes, deaths: int) -> Mail:
         """Return a delivery as a mail, so far as it can be read; `deaths` died of it."""
@@ -55,7 +57,7 @@ class Worker:
 
     def prepare(self, mail: Mail) -> Mail:
         """Return a mail that is to be sent with what the relay is to get; any other as it came."""
-        return prepare(mail, self.now())
+        return prepare(mail, self.now(), self.diversion)
 
     def handle(
         self,
@@ -71,7 +73,7 @@ class Worker:
         has taken our login since it last wanted one for this mail.
         """
         started_seconds, now = time.monotonic(), self.now()
-        outcomes = attempt(mail, now, transact)
+        outcomes = attempt(mail, now, transact, self.diversion)
         if outcomes is None:
             return None
         due = _due(mail)

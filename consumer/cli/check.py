@@ -10,13 +10,14 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
 from consumer.cli.start import settings_or_exit
 from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
-from consumer.smtp.relay import Relay
+from consumer.smtp.member import relay_at
 
 Line = tuple[bool, str]
 
@@ -46,6 +47,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
     yield from _relays(settings)
     yield from _rates(settings)
+    yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
     yield _metrics(settings.metrics_dir)
@@ -83,7 +85,7 @@ def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
 def _relays(settings: Settings) -> Iterator[Line]:
     for url in settings.relays:
         name = f"relay {url.place}" if len(settings.relays) > 1 else "relay"
-        for step in Relay(url).probe().steps:
+        for step in relay_at(url).probe().steps:
             cure = f"; {step.cure}" if step.cure else ""
             yield step.ok, f"{name} {step.name}: {step.detail}{cure}"
 

@@ -13,6 +13,7 @@ import typer
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
+from consumer.cli.cautions import cautions
 from consumer.cli.measuring import SUPERVISOR, Measuring
 from consumer.cli.obey import Obeying
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
@@ -58,6 +59,8 @@ def consume() -> None:
     archive = logs_or_exit(settings, settings.worker)
     obeying = Obeying(Control(settings.state_dir), settings.log_level)
     obeying.look()
+    for caution in cautions(settings):
+        log.warning("not for production", extra={"detail": caution})
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
@@ -126,6 +129,7 @@ def _daemon(
         lambda: datetime.now(UTC),
         settings.ledger_retention,
         hold_if_uncertain=settings.if_uncertain == "hold",
+        diversion=settings.diversion,
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if measuring is not None:

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from consumer.amqp import queue_sampler
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
 from consumer.cli.start import settings_or_exit
 from consumer.cli.status_json import status_json
 from consumer.cli.status_page import page
@@ -98,6 +99,7 @@ def _look(settings: Settings, folder: Path) -> Status:
         queues=queues,
         broker_trouble=trouble,
         paused=_paused(settings),
+        cautions=cautions(settings),
     )
 
 

@@ -6,6 +6,7 @@ from typing import assert_never
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -77,6 +78,8 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
             return DeadLetter(Reason.TOO_OLD)
         case Poisonous():
             return DeadLetter(Reason.POISON)
+        case Barred():
+            return DeadLetter(Reason.RECIPIENT_NOT_ALLOWED)
         case NotDue(remaining=remaining):
             return Retry(policy.step_towards(remaining), attempt)
         case Refused(reply=reply) if reply.is_permanent:

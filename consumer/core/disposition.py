@@ -25,6 +25,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     CONFLICT = "conflict"
     POISON = "poison"
+    RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
 
 
 @record

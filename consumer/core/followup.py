@@ -11,6 +11,7 @@ from consumer.core.disposition import DeadLetter, Reason, Retry
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -189,6 +190,8 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one 
             return {"text": f"published over {days:g} days ago: the ledger may have forgotten it"}
         case Poisonous(deaths=deaths):
             return {"text": f"{deaths} processes ended while they had it in hands"}
+        case Barred():
+            return {"text": "not among HOPMAIL_ALLOWED_RECIPIENT_DOMAINS of the consumer"}
         case NotDue(remaining=remaining):
             return {"text": f"due in {remaining.total_seconds():.0f} s"}
         case _:

@@ -124,6 +124,11 @@ class Poisonous:
 
 
 @record
+class Barred:
+    """A recipient that is not among those who alone may get mail from here."""
+
+
+@record
 class Accepted:
     """The relay answered the end of data with 2yz for this recipient."""
 
@@ -167,5 +172,6 @@ Outcome = (
     | Conflict
     | Forgotten
     | Poisonous
+    | Barred
     | TransactionOutcome
 )

@@ -84,6 +84,8 @@ class Status:
     queues: tuple[QueueSeen, ...]
     broker_trouble: str = ""
     paused: Mapping[Lane, Paused] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
+    """What is set that must not be in production."""
 
     @property
     def flows(self) -> bool:
@@ -167,7 +169,8 @@ def obstacles(status: Status) -> tuple[str, ...]:
 def remarks(status: Status) -> tuple[str, ...]:
     """Return what is amiss though mail flows."""
     retried = (told for lane in Lane for told in _retried(status, lane))
-    return (*_paused(status), *_missing(status), *retried)
+    cautions = (f"not for production: {caution}" for caution in status.cautions)
+    return (*cautions, *_paused(status), *_missing(status), *retried)
 
 
 def _paused(status: Status) -> Iterator[str]:

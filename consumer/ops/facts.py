@@ -6,6 +6,7 @@ from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reaso
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -41,6 +42,7 @@ OUTCOMES: Final = (
     "conflict",
     "forgotten",
     "poisonous",
+    "barred",
 )
 
 PLAIN: Final[dict[type[Outcome], str]] = {
@@ -50,6 +52,7 @@ PLAIN: Final[dict[type[Outcome], str]] = {
     Conflict: "conflict",
     Forgotten: "forgotten",
     Poisonous: "poisonous",
+    Barred: "barred",
 }
 """What needs no further word."""
 
@@ -118,7 +121,9 @@ def _happened(
             return "crashed", None, None, detail
         case Duplicate(detail=detail):
             return "duplicate", None, None, detail
-        case Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous():
+        case (
+            Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous() | Barred()
+        ):
             return PLAIN[type(outcome)], None, None, ""
         case _:
             assert_never(outcome)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from consumer.core.diversion import Diversion, read_address, read_allowed
+from consumer.core.folder_url import FolderURL
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.amqp_url import login_of, read_amqp_urls
@@ -63,10 +65,10 @@ class Settings(FromOutside):
         "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
         " several nodes of a cluster comma-separated",
     )
-    relays: Annotated[tuple[RelayURL, ...], reads(read_relays)] = _setting(
+    relays: Annotated[tuple[RelayURL | FolderURL, ...], reads(read_relays)] = _setting(
         "SMTP_URL",
         "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`;"
-        " several comma-separated, the preferred one first",
+        " several comma-separated, the preferred one first. For development `file:///folder`",
     )
     retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
         "RETRY_DELAYS",
@@ -155,6 +157,24 @@ class Settings(FromOutside):
     ] = _setting(
         "LOG_STDOUT", "`no`: to standard output only while the archive cannot be written", "yes"
     )
+
+    # For development and staging.
+    divert_to: Annotated[str | None, reads(read_address)] = _setting(
+        "DIVERT_TO", "For staging: one address that gets all mail, in place of its recipients", ""
+    )
+    allowed_recipients: Annotated[frozenset[str] | None, reads(read_allowed)] = _setting(
+        "ALLOWED_RECIPIENT_DOMAINS",
+        "For staging: domains and addresses, comma-separated, that alone get their mail; that of"
+        " others goes to `HOPMAIL_DIVERT_TO`, or is dead-lettered as `recipient_not_allowed`",
+        "",
+    )
+
+    @property
+    def diversion(self) -> Diversion | None:
+        """Who may get mail; None: everybody."""
+        if self.divert_to is None and self.allowed_recipients is None:
+            return None
+        return Diversion(self.divert_to, self.allowed_recipients)
 
     @property
     def login(self) -> str:

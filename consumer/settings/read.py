@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import PlainValidator
 
 from consumer.core.durations import format_duration, parse_duration
+from consumer.core.folder_url import FolderURL
 from consumer.core.relay_url import RelayURL
 from consumer.settings.mask import SEPARATOR
 
@@ -37,12 +38,18 @@ def reads(read: Callable[[str], object]) -> Any:
     return PlainValidator(validate)
 
 
-def read_relays(text: str) -> tuple[RelayURL, ...]:
-    """Read one or several relays' URLs, comma-separated, the preferred one first.
+def read_relays(text: str) -> tuple[RelayURL | FolderURL, ...]:
+    """Read one or several relays' URLs, comma-separated, the preferred one first; or a folder's.
 
     Only a comma before a scheme parts two; others may stand in a password, as %2C best of all.
     """
     urls = SEPARATOR.split(text.strip())
+    if any(map(FolderURL.is_meant, urls)):
+        if len(urls) > 1:
+            raise ValueError(
+                "a folder stands alone: beside relays it would take mail that is to wait for them"
+            )
+        return (FolderURL.parse(text),)
     if len(urls) == 1:
         return (RelayURL.parse(text),)
     relays = tuple(_read_relay(number, url) for number, url in enumerate(urls, 1))

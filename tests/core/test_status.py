@@ -83,6 +83,15 @@ def test_a_pause_stands_in_no_way_and_is_told() -> None:
     assert len(obstacles(other)) == 1, "of the other lane, which is not paused"
 
 
+def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
+    staging = replace(WELL, workers=(worker(0),), cautions=("mail is diverted",))
+
+    assert obstacles(staging) == ()
+    first, *others = remarks(staging)
+    assert first == "not for production: mail is diverted"
+    assert len(others) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "told"),
     [

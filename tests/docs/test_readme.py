@@ -11,6 +11,7 @@ from consumer.core.decide import RetryPolicy, decide
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Retry
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Defect,
@@ -78,6 +79,9 @@ ROWS: dict[str, set[Disposition]] = {
     "another message of the same login has its `message_id`": verdicts([Conflict()]),
     "five processes ended while they read or composed it": verdicts([Poisonous(5)]),
     "it is older than `HOPMAIL_LEDGER_RETENTION`": verdicts([Forgotten(OLD)]),
+    "`HOPMAIL_ALLOWED_RECIPIENT_DOMAINS` (for staging) leaves the recipient out": verdicts(
+        [Barred()]
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.core.relay_url import RelayURL
 from consumer.settings import Settings, SettingsError, load_settings, settings_table
 
 AMQP_URL = "amqp://hopmail:correct-horse@broker:5672/mail"
@@ -30,7 +31,7 @@ def test_two_settings_are_enough() -> None:
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert [relay.host for relay in settings.relays] == ["relay.example.org"]
+    assert [relay.place for relay in settings.relays] == ["relay.example.org:587"]
     assert settings.retry_delays[0] == timedelta(seconds=30)
     assert settings.max_age == timedelta(days=5)
     assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 64, 2)
@@ -320,7 +321,11 @@ def test_relays_are_parted_by_commas_in_their_order(monkeypatch: pytest.MonkeyPa
     relays = load_settings().relays
 
     assert [relay.place for relay in relays] == ["a:587", "b:465", "a:25"]
-    assert [relay.password for relay in relays] == ["p,smtp://q", "a,b", None]
+    assert [relay.password for relay in relays if isinstance(relay, RelayURL)] == [
+        "p,smtp://q",
+        "a,b",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -435,7 +440,9 @@ def test_secrets_come_from_files_that_variables_name(
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert settings.relays[0].password == "battery-staple"
+    (relay,) = settings.relays
+    assert isinstance(relay, RelayURL)
+    assert relay.password == "battery-staple"
 
 
 @pytest.mark.usefixtures("required")
