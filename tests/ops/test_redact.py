@@ -1,6 +1,7 @@
 """An outline tells which fields there were and how long, and nothing of what they said."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from consumer.core.contract import MAX_BODY_BYTES, parse_valid
 from consumer.core.dead_body import BodyState, state_of
 from consumer.ops.redact import LONGEST_OUTLINE, hushed, nameless, outline
-from tests.support.hostile_bodies import CANARY
+from tests.support.hostile_bodies import CANARY, HostileBodies
 from tests.support.strategies import emails
 
 JSON = st.recursive(
@@ -117,6 +118,15 @@ def test_it_is_told_as_one_and_never_is_an_email(value: object) -> None:
 )
 def test_nothing_of_what_it_says_is_left(value: object) -> None:
     assert CANARY not in outline(json.dumps(value).encode()).decode()
+
+
+def test_nor_of_what_an_attacker_writes() -> None:
+    bodies = HostileBodies(Random(6))  # noqa: S311 - the same at every run
+    for _ in range(1_000):
+        found = outline(bodies.next())
+        assert len(found) <= LONGEST_OUTLINE
+        assert CANARY not in found.decode()
+        assert parse_valid(found) is None
 
 
 def test_the_relays_words_are_masked_and_its_codes_are_left() -> None:
