@@ -11,6 +11,7 @@ import typer
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.cli.cautions import cautions
+from consumer.cli.dead_body import SealUnusable, sealer
 from consumer.cli.start import settings_or_exit
 from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
@@ -50,6 +51,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
+    yield from _dead_bodies(settings)
     yield _metrics(settings.metrics_dir)
     yield _archive(settings)
 
@@ -98,6 +100,19 @@ def _rates(settings: Settings) -> Iterator[Line]:
         yield True, f"rates: kept in {folder}"
     else:
         yield False, f"rates: {folder} is no folder this user can write to; create it"
+
+
+def _dead_bodies(settings: Settings) -> Iterator[Line]:
+    if settings.deadletter_body == "encrypt":
+        try:
+            sealer(settings)
+        except SealUnusable as unusable:
+            yield False, f"dead letters: {unusable}"
+        else:
+            key = settings.deadletter_seal_key
+            yield True, f"dead letters: sealed, opened by the key {key.id.hex() if key else ''}"
+    if settings.deadletter_body == "redact":
+        yield True, "dead letters: bodies are not kept, and cannot be sent again"
 
 
 def _archive(settings: Settings) -> Line:

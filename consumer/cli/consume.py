@@ -14,6 +14,7 @@ from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
 from consumer.amqp.settle import Settler
 from consumer.cli.cautions import cautions
+from consumer.cli.dead_body import closer_or_exit
 from consumer.cli.measuring import SUPERVISOR, Measuring
 from consumer.cli.obey import Obeying
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
@@ -115,6 +116,7 @@ def _daemon(
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
+    close = closer_or_exit(settings)
     ledger, hands = _ledger(settings, measuring, keep_house, is_abandoned)
     relays = relays_or_exit(settings)
     # More would wait for one another, the one for urgent mail too.
@@ -122,7 +124,7 @@ def _daemon(
     inbox = Inbox(sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
-    settler = Settler(consumer, publisher, settings.login)
+    settler = Settler(consumer, publisher, settings.login, close)
     worker = Worker(
         RetryPolicy(settings.retry_delays, settings.max_age),
         settings.trusted_logins,

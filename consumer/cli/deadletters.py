@@ -9,7 +9,10 @@ import typer
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.amqp.dead_letters import DeadLetters, dead_letters
 from consumer.amqp.properties import copy_properties
+from consumer.cli import keygen
+from consumer.cli.dead_body import BodyWithheld, body_of
 from consumer.cli.start import settings_or_exit
+from consumer.core.dead_body import BodyState, state_of
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
 from consumer.core.exit_code import ExitCode
@@ -24,6 +27,7 @@ from publisher_lib.confirms import ConfirmedPublisher
 from publisher_lib.errors import PublishError
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters that wait for a person's word.")
+app.command()(keygen.keygen)
 
 CONFIRM_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
@@ -66,6 +70,8 @@ def resolve(
         _fail(f"broker: {error}")
     except (LedgerUnusable, LedgerTrouble) as error:
         _fail(f"ledger: {error}; the dead letter is untouched")
+    except BodyWithheld as error:
+        _fail(f"{message_id}: {error}; the dead letter is untouched")
     except PublishError as error:
         _fail(f"not sent again: {error}")
 
@@ -107,11 +113,14 @@ def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) 
     try:
         for delivery in held:
             message_id, trail = delivery.properties.message_id or "", _trail(settings, delivery)
-            mark = fingerprint(message_id, delivery.body)
-            # No later than that of --resend, which would be passed over if this is interrupted.
-            generation = sent_again_as(trail).generation
-            wanted = Wanted(trail.key(message_id), generation, mark, trail.pending or ())
-            late = note_as_sent(ledger, wanted)
+            late: tuple[str, ...] = ()
+            # Of what was redacted no copy can be sent any more: nothing is to be noted against it.
+            if state_of(delivery.body) is not BodyState.REDACTED:
+                mark = fingerprint(message_id, body_of(delivery, settings))
+                # No later than that of --resend, passed over otherwise if this is interrupted.
+                generation = sent_again_as(trail).generation
+                wanted = Wanted(trail.key(message_id), generation, mark, trail.pending or ())
+                late = note_as_sent(ledger, wanted)
             queue.ack(delivery)
             typer.echo(f"✓ {message_id}: taken as sent to {_recipients(trail)}")
             if late:
@@ -126,12 +135,13 @@ def _send_again(settings: Settings, queue: DeadLetters, held: list[Delivery]) ->
     try:
         for delivery in held:
             trail = _trail(settings, delivery)
+            body = body_of(delivery, settings)
             copy = sent_again(delivery, trail)
             publisher.submit(
                 copy.exchange,
                 copy.routing_key,
                 copy_properties(delivery, copy, settings.login),
-                delivery.body,
+                body,
                 CONFIRM_SECONDS,
             ).result()
             queue.ack(delivery)

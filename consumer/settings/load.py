@@ -22,7 +22,10 @@ OF_TESTS: Final = f"{PREFIX}TEST_"
 """Variables of the tests' own; they share the environment with the programs under test."""
 
 LEDGER: Final = f"{PREFIX}LEDGER_URL"
-HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL"})
+HOLD_SECRETS: Final = frozenset(
+    PREFIX + name
+    for name in ("AMQP_URL", "SMTP_URL", "DEADLETTER_SEAL_KEY", "DEADLETTER_OPEN_KEYS")
+)
 LONGEST_SHOWN: Final = 100
 
 STAND_INS: Final = {

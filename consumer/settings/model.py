@@ -11,6 +11,7 @@ from consumer.core.diversion import Diversion, read_address, read_allowed
 from consumer.core.folder_url import FolderURL
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
+from consumer.core.seal_keys import OpenKey, SealKey, read_open_keys, read_seal_key
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.dependent import (
     PREFETCH_PER_SESSION,
@@ -166,6 +167,25 @@ class Settings(FromOutside):
         "ALLOWED_RECIPIENT_DOMAINS",
         "For staging: domains and addresses, comma-separated, that alone get their mail; that of"
         " others goes to `HOPMAIL_DIVERT_TO`, or is dead-lettered as `recipient_not_allowed`",
+        "",
+    )
+
+    deadletter_body: Annotated[
+        Literal["keep", "redact", "encrypt"], reads(one_of("keep", "redact", "encrypt"))
+    ] = _setting(
+        "DEADLETTER_BODY",
+        "Of dead letters: `keep` the body; `redact`: an outline takes its place, and it cannot be"
+        " sent again; `encrypt` it",
+        "keep",
+    )
+    deadletter_seal_key: Annotated[SealKey | None, reads(read_seal_key)] = _setting(
+        "DEADLETTER_SEAL_KEY",
+        "For `encrypt`: the key that seals and cannot open, of `hopmail deadletters keygen`",
+        "",
+    )
+    deadletter_open_keys: Annotated[tuple[OpenKey, ...], reads(read_open_keys)] = _setting(
+        "DEADLETTER_OPEN_KEYS",
+        "Where sealed dead letters are read, never with the consumers: the keys that open them",
         "",
     )
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from consumer.core.relay_url import RelayURL
+from consumer.core.seal_keys import OpenKey, SealKey
 from consumer.settings import Settings, SettingsError, load_settings, settings_table
 
 AMQP_URL = "amqp://hopmail:correct-horse@broker:5672/mail"
 SMTP_URL = "smtp://relay-user:battery-staple@relay.example.org:587"
+OPEN_KEY = OpenKey(b"o" * 32).to_text()
 SECRETS = ("correct-horse", "battery-staple")
 
 
@@ -92,6 +94,9 @@ def test_the_prefetch_follows_the_sessions(
         ("LOG_MAX_BYTES", "10000", 10_000),
         ("LOG_KEEP", "90d", timedelta(days=90)),
         ("LOG_STDOUT", "YES", "yes"),
+        ("DEADLETTER_BODY", "Encrypt", "encrypt"),
+        ("DEADLETTER_SEAL_KEY", SealKey(b"s" * 32).to_text(), SealKey(b"s" * 32)),
+        ("DEADLETTER_OPEN_KEYS", OPEN_KEY, (OpenKey(b"o" * 32),)),
     ],
 )
 @pytest.mark.usefixtures("required")
@@ -126,6 +131,7 @@ def test_a_setting_is_read(
         ("LOG_MAX_BYTES", "9999", "a whole number from 10000 to 999999999"),
         ("LOG_KEEP", "59m", "must be from 1h to 3660d"),
         ("LOG_STDOUT", "off", "must be one of yes, no"),
+        ("DEADLETTER_BODY", "drop", "must be one of keep, redact, encrypt"),
         ("LOG_STDOUT", "no", "needs HOPMAIL_LOG_DIR: the log must go somewhere"),
     ],
 )
@@ -164,6 +170,33 @@ def test_a_wrong_ledger_is_shown_unless_it_may_hold_a_password(
     (line,) = faults()
 
     assert line.startswith(f"HOPMAIL_LEDGER_URL: given {shown}; ")
+
+
+@pytest.mark.parametrize("name", ["DEADLETTER_SEAL_KEY", "DEADLETTER_OPEN_KEYS"])
+@pytest.mark.parametrize("given", [OPEN_KEY, OPEN_KEY[:-4], OPEN_KEY.removeprefix("hopmail-open-")])
+@pytest.mark.usefixtures("required")
+def test_a_key_that_opens_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    monkeypatch.setenv(f"HOPMAIL_{name}", given)
+
+    if (name, given) == ("DEADLETTER_OPEN_KEYS", OPEN_KEY):
+        shown = repr(load_settings())
+    else:
+        (shown,) = faults()
+        assert shown.startswith(f"HOPMAIL_{name}: given '***'; ")
+    assert given[-20:-6] not in shown
+
+
+@pytest.mark.usefixtures("required")
+def test_keys_that_open_are_read_from_their_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = OpenKey(b"p" * 32)
+    (tmp_path / "keys").write_text(f"# the first\n{OPEN_KEY}\n# the second\n{other.to_text()}\n")
+    monkeypatch.setenv("HOPMAIL_DEADLETTER_OPEN_KEYS_FILE", str(tmp_path / "keys"))
+
+    assert load_settings().deadletter_open_keys == (OpenKey(b"o" * 32), other)
 
 
 @pytest.mark.usefixtures("required")
