@@ -45,7 +45,10 @@ class Owner(Protocol):
 
 
 class Link:
-    """Writes messages and matches the broker's answers to them. For the I/O thread only."""
+    """Writes messages and matches the broker's answers to them. For the I/O thread only.
+
+    Raises OSError where a certificate's file cannot be used.
+    """
 
     def __init__(self, broker: BrokerURL, loop: Loop, owner: Owner) -> None:
         self.address = broker.address
@@ -58,7 +61,7 @@ class Link:
         self._unanswered: OrderedDict[int, Outgoing] = OrderedDict()
         self._known_exchanges: set[str] = set()
         self._connection: Any = pika.SelectConnection(
-            broker.settings,
+            broker.parameters(),
             on_open_callback=self._opened,
             on_open_error_callback=self._ended,
             on_close_callback=self._ended,
