@@ -16,6 +16,7 @@ from consumer.core.handled import Followup, Handled, Verdict
 from consumer.core.ledger import POISON_AFTER_DEATHS
 from consumer.core.mail import Foregone, Mail
 from consumer.core.outcome import Accepted, Crashed, Forgotten, NotDue, Poisonous
+from consumer.core.sender_policy import SenderPolicy
 from consumer.core.trail import Trail, claimed_trail, forged, read_trail
 from consumer.core.transaction import Transaction
 from publisher_lib.message import Email
@@ -27,7 +28,7 @@ class Worker:
     """Finds out what happens to a delivery and decides what is to become of it.
 
     `retention` is how long the ledger remembers; `hold_if_uncertain` speaks for the mails that
-    do not say themselves.
+    do not say themselves; without a `senders` policy any login may send as anybody.
     """
 
     policy: RetryPolicy
@@ -35,6 +36,7 @@ class Worker:
     now: Callable[[], datetime]
     retention: timedelta
     hold_if_uncertain: bool = False
+    senders: SenderPolicy | None = None
 
     def open(self, delivery: Delivery, fingerprint: bytes, deaths: int) -> Mail:
         """Return a delivery as a mail, so far as it can be read; `deaths` died of it."""
@@ -101,6 +103,8 @@ class Worker:
         return _signed_as_it_was(mail, aside(mail.delivery, mail.trail, self.policy.delays[0]))
 
     def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
+        if self.senders and (breach := self.senders.breach(trail.login, email.sender)):
+            return breach
         outcome = not_now(email, now)
         if isinstance(outcome, NotDue):
             return outcome

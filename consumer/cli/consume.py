@@ -126,6 +126,7 @@ def _daemon(
         lambda: datetime.now(UTC),
         settings.ledger_retention,
         hold_if_uncertain=settings.if_uncertain == "hold",
+        senders=settings.sender_policy,
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if measuring is not None:

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     CONFLICT = "conflict"
     POISON = "poison"
+    UNAUTHENTICATED = "unauthenticated"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
 
 
 @record

@@ -23,6 +23,7 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -163,6 +164,8 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one 
             return {
                 "violations": [{"pointer": v.pointer, "message": v.message} for v in violations]
             }
+        case Unauthorized(violation=violation):
+            return {"violations": [{"pointer": violation.pointer, "message": violation.message}]}
         case Refused(stage=stage, reply=reply):
             return {
                 "stage": stage.name,

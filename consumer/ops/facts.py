@@ -18,6 +18,7 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -41,6 +42,7 @@ OUTCOMES: Final = (
     "conflict",
     "forgotten",
     "poisonous",
+    "unauthorized",
 )
 
 PLAIN: Final[dict[type[Outcome], str]] = {
@@ -50,6 +52,7 @@ PLAIN: Final[dict[type[Outcome], str]] = {
     Conflict: "conflict",
     Forgotten: "forgotten",
     Poisonous: "poisonous",
+    Unauthorized: "unauthorized",
 }
 """What needs no further word."""
 
@@ -102,7 +105,7 @@ def _words(disposition: Disposition) -> tuple[str, Reason | None, float | None]:
             assert_never(disposition)
 
 
-def _happened(
+def _happened(  # noqa: C901 - one case per outcome
     outcome: Outcome,
 ) -> tuple[str, Stage | None, Reply | None, str]:
     match outcome:
@@ -118,6 +121,8 @@ def _happened(
             return "crashed", None, None, detail
         case Duplicate(detail=detail):
             return "duplicate", None, None, detail
+        case Unauthorized(violation=violation):
+            return PLAIN[type(outcome)], None, None, violation.message
         case Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous():
             return PLAIN[type(outcome)], None, None, ""
         case _:

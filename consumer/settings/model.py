@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.dependent import (
     PREFETCH_PER_SESSION,
@@ -26,6 +27,7 @@ from consumer.settings.read import (
     read_ladder,
     read_logins,
     read_relays,
+    read_sender_policy,
     read_state_folder,
     reads,
     whole_number,
@@ -123,6 +125,12 @@ class Settings(FromOutside):
         "OPERATOR_LOGINS",
         "Further broker logins, comma-separated, whose `x-hopmail-*` headers are believed",
         "",
+    )
+    sender_policy: Annotated[SenderPolicy | None, reads(read_sender_policy)] = _setting(
+        "SENDER_POLICY",
+        "Which login may use which `email_from`, as TOML, a line for each login:"
+        ' `shop = ["@shop.example", "news@example.org"]`; `none`: any may use any',
+        "none",
     )
     metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
         "METRICS_DIR",
