@@ -1,6 +1,7 @@
 """The parts that need no broker: URLs, message ids, errors, explanations."""
 
 import pickle
+import ssl
 import time
 import uuid
 from concurrent.futures import Future
@@ -42,6 +43,7 @@ def test_urls_are_read_from_a_list_or_a_text_with_commas() -> None:
         "http://a:secret@h",
         "amqp://a:secret@h:port/",
         "amqp://a@h/",
+        "amqp://[secret",
         "amqp://a:secret@h/?colour=secret",
         "amqp://a:secret@h/?client_properties=secret(",
         [],
@@ -130,10 +132,23 @@ def test_a_lane_that_is_none_is_refused_by_name() -> None:
         (exceptions.AMQPConnectionError(exceptions.AMQPError(OSError(1, "no"))), "no"),
         (exceptions.StreamLostError(), "StreamLostError"),
         (AMQPConnectorStackTimeout(), "accepts connections but does not answer"),
+        (
+            exceptions.StreamLostError("Stream connection lost: SSLEOFError(8, 'EOF')"),
+            "if it wants a client certificate, certfile=",
+        ),
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] …"), "(certificate required)"),
     ],
 )
 def test_errors_are_explained_in_words(error: Exception, words: str) -> None:
     assert words in explain(error)
+
+
+@pytest.mark.parametrize(("code", "cure"), [(10, ""), (20, "; cacertfile= in its URL names")])
+def test_only_for_an_unknown_authority_another_is_the_cure(code: int, cure: str) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "no"
+
+    assert explain(error).startswith(f"the broker's certificate is refused: no{cure}")
 
 
 def test_message_ids_are_of_version_7_and_of_the_present() -> None:
