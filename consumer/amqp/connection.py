@@ -26,7 +26,7 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
         try:
             connection = pika.BlockingConnection(broker.parameters())
         except CONNECT_ERRORS as error:
-            failures.append(f"{broker.address}: {explain(error)}")
+            failures.append(f"{broker.address}: {broker.explain(error)}")
             continue
         try:
             yield connection

@@ -132,15 +132,20 @@ def test_a_lane_that_is_none_is_refused_by_name() -> None:
         (exceptions.AMQPConnectionError(exceptions.AMQPError(OSError(1, "no"))), "no"),
         (exceptions.StreamLostError(), "StreamLostError"),
         (AMQPConnectorStackTimeout(), "accepts connections but does not answer"),
-        (
-            exceptions.StreamLostError("Stream connection lost: SSLEOFError(8, 'EOF')"),
-            "if it wants a client certificate, certfile=",
-        ),
         (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] …"), "(certificate required)"),
     ],
 )
 def test_errors_are_explained_in_words(error: Exception, words: str) -> None:
     assert words in explain(error)
+
+
+def test_a_connection_cut_off_within_tls_may_want_a_certificate() -> None:
+    plain, secured = read_urls("amqp://a:pw@h/,amqps://a:pw@h/", "app")
+    lost = exceptions.StreamLostError("Stream connection lost: SSLEOFError(8, 'EOF')")
+
+    assert "if it wants a client certificate, certfile=" in secured.explain(lost)
+    assert "certfile=" not in plain.explain(lost)
+    assert "certfile=" not in secured.explain(exceptions.ProbableAuthenticationError())
 
 
 @pytest.mark.parametrize(("code", "cure"), [(10, ""), (20, "; cacertfile= in its URL names")])
