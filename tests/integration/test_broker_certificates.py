@@ -1,8 +1,7 @@
 """amqps:// to RabbitMQ's own listener, which wants a certificate of its clients."""
 
-import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from tests.cli.command import hopmail
 from tests.publisher.emails import email
 from tests.support.certificates import authority
 from tests.support.consumer_process import ConsumerProcess, consuming, wait_until
+from tests.support.roles import NAMES, definitions
 from tests.support.smtp_server import smtp_server
 from tests.support.tls_broker import TLSBroker, tls_broker
 
@@ -28,26 +28,10 @@ OURS_REFUSED: Final = "certfile= and keyfile= in its URL name one it trusts"
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[TLSBroker]:
-    """A broker with the logins and the rights that the printed commands give."""
+    """A broker with the logins and the rights that the command prints."""
     with tls_broker() as made:
-        for line in hopmail("topology", "users").stdout.splitlines():
-            match shlex.split(line, comments=True):
-                case ["rabbitmqctl", "add_user", login]:
-                    # On its standard input in life; here nobody looks at the arguments.
-                    made.node.control("add_user", login, PASSWORD)
-                case ["rabbitmqctl", *command]:
-                    made.node.control(*command)
+        made.define(definitions("/", "webapp", "hopmail", [PASSWORD] * len(NAMES)))
         yield made
-
-
-@contextmanager
-def showing(broker: TLSBroker, *names: str, expired: bool = False) -> Iterator[None]:
-    """Have the broker show another certificate for the length of a block."""
-    broker.show(*names, expired=expired)
-    try:
-        yield
-    finally:
-        broker.show()
 
 
 def check(*urls: str, smtp_url: str = NOWHERE) -> list[str]:
@@ -148,21 +132,17 @@ def test_the_consumer_goes_on_once_the_certificate_is_there(
     assert "certfile" in process.events("broker not ready")[0]["detail"]
 
 
-def test_a_broker_is_refused_whose_time_is_over(broker: TLSBroker) -> None:
+def test_a_broker_out_of_date_or_of_another_name_is_refused(broker: TLSBroker) -> None:
     url = broker.good_url("webapp", PASSWORD)
-    with showing(broker, expired=True):
-        (line,), (words,) = check(url), told_by_library(url)
-
-    assert "the broker's certificate is refused: certificate has expired" in line
-    assert "certificate has expired" in words
-
-
-def test_a_broker_of_another_name_is_refused_unless_that_is_the_name_wanted(
-    broker: TLSBroker,
-) -> None:
-    url = broker.good_url("webapp", PASSWORD)
-    with showing(broker, NAME):
+    try:
+        broker.show(expired=True)
+        (late,), (words,) = check(url), told_by_library(url)
+        broker.show(NAME)
         wrong, right = check(url, f"{url}&server_name_indication={NAME}")
+    finally:
+        broker.show()
 
+    assert "the broker's certificate is refused: certificate has expired" in late
+    assert "certificate has expired" in words
     assert "IP address mismatch" in wrong
     assert right.endswith("login accepted")

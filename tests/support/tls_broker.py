@@ -1,8 +1,9 @@
 """A private RabbitMQ that speaks TLS only with clients that show a certificate it trusts."""
 
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -33,6 +34,13 @@ class TLSBroker:
         """Return a URL that trusts the authority and shows the client's certificate."""
         known = {"cacertfile": self.ca.cafile, "certfile": self.client}
         return self.url(login, password, **(known | options))
+
+    def define(self, definitions: Mapping[str, object]) -> None:
+        """Import definitions, as an operator does."""
+        file = self._folder / "definitions.json"
+        file.write_text(json.dumps(definitions))
+        file.chmod(0o644)
+        self.node.control("import_definitions", str(file))
 
     def show(self, *names: str, expired: bool = False) -> None:
         """Have it show another certificate from now on."""
