@@ -146,8 +146,8 @@ def states(site: Site) -> dict[str, dict[str, Any]]:
         "malformed": good
         | {
             "amqp_url": f"amqp://a:{password(BROKER)}@h",
-            "smtp_url": f"smtp://a:{RELAY}@h:x?tls={RELAY}",
-            "ledger_url": f"redis://a:{REDIS}@h/x?{REDIS}=1",
+            "smtp_url": f"smtp://a:{RELAY}@h:x?password={RELAY}",
+            "ledger_url": f"redis://a:{REDIS}@h/x?password={REDIS}",
         },
         "in a wrong place": good | {"log_level": good["amqp_url"], "max_age": good["smtp_url"]},
     }
