@@ -17,6 +17,7 @@ from consumer.core.handled import Followup, Handled, Verdict
 from consumer.core.ledger import POISON_AFTER_DEATHS
 from consumer.core.mail import Foregone, Mail
 from consumer.core.outcome import Accepted, Crashed, Forgotten, NotDue, Poisonous
+from consumer.core.sender_policy import SenderPolicy
 from consumer.core.trail import Trail, claimed_trail, forged, read_trail
 from consumer.core.transaction import Transaction
 from publisher_lib.message import Email
@@ -28,7 +29,8 @@ class Worker:
     """Finds out what happens to a delivery and decides what is to become of it.
 
     `retention` is how long the ledger remembers; `hold_if_uncertain` speaks for the mails that
-    do not say themselves, `diversion` of who may get mail from here.
+    do not say themselves, `diversion` of who may get mail from here. Without a `senders` policy
+    any login may send as anybody.
     """
 
     policy: RetryPolicy
@@ -37,6 +39,7 @@ class Worker:
     retention: timedelta
     hold_if_uncertain: bool = False
     diversion: Diversion | None = None
+    senders: SenderPolicy | None = None
 
     def open(self, delivery: Delivery, fingerprint: bytes, deaths: int) -> Mail:
         """Return a delivery as a mail, so far as it can be read; `deaths` died of it."""
@@ -103,6 +106,8 @@ class Worker:
         return _signed_as_it_was(mail, aside(mail.delivery, mail.trail, self.policy.delays[0]))
 
     def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
+        if self.senders and (breach := self.senders.breach(trail.login, email.sender)):
+            return breach
         outcome = not_now(email, now)
         if isinstance(outcome, NotDue):
             return outcome

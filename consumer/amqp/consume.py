@@ -161,12 +161,17 @@ class Consumer:
         if not self._declare((url,)):
             return False
         (broker,) = read_urls((url,), "hopmail consumer")
+        try:
+            parameters = broker.parameters()
+        except OSError as trouble:
+            log.error("broker not ready", extra={"detail": f"{broker.address}: {trouble}"})  # noqa: TRY400 - a trace adds nothing
+            return False
         with self._lock:
             if self._closing.is_set():
                 return False
             self._generation += 1
             link = Link(
-                broker.settings,
+                parameters,
                 self._generation,
                 self._prefetch,
                 intake.put,

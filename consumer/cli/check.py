@@ -46,6 +46,7 @@ def _show(line: Line) -> str:
 
 def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
+    yield from _senders(settings)
     yield from _relays(settings)
     yield from _rates(settings)
     yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
@@ -58,21 +59,23 @@ def _lines(settings: Settings) -> Iterator[Line]:
 
 def _broker(settings: Settings) -> Iterator[Line]:
     wanted = topology(settings.retry_delays)
-    differences: tuple[declare.Difference, ...] | None = None
+    found: declare.Comparison | None = None
     for url in settings.amqp_urls:
         try:
-            differences = declare.check((url,), wanted)
+            found = declare.compare((url,), wanted)
         except BrokerUnavailable as error:
             yield False, f"broker {error}; check HOPMAIL_AMQP_URL, and that it is RabbitMQ's"
         else:
             yield True, f"broker {mask_urls(url)}: login accepted"
-    if differences is None:
-        return
-    yield from _topology(differences)
+    if found is not None:
+        yield from _topology(found)
 
 
-def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
-    if not differences:
+def _topology(found: declare.Comparison) -> Iterator[Line]:
+    differences = found.differences
+    if not differences and found.is_by_name_only:
+        yield True, f"topology: every exchange and queue is there; {declare.UNSEEN}"
+    elif not differences:
         yield True, "topology: every exchange and queue is right"
     missing = [difference for difference in differences if difference.is_absence]
     if missing:
@@ -82,6 +85,12 @@ def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
     for difference in differences:
         if not difference.is_absence:
             yield False, f"topology: {difference}"
+
+
+def _senders(settings: Settings) -> Iterator[Line]:
+    if settings.sender_policy is not None:
+        count = len(settings.sender_policy.senders)
+        yield True, f"sender policy: {count} login{'' if count == 1 else 's'}; no other may send"
 
 
 def _relays(settings: Settings) -> Iterator[Line]:

@@ -132,6 +132,7 @@ def _daemon(
         settings.ledger_retention,
         hold_if_uncertain=settings.if_uncertain == "hold",
         diversion=settings.diversion,
+        senders=settings.sender_policy,
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if measuring is not None:

@@ -18,6 +18,7 @@ from consumer.core.outcome import (
     Poisonous,
     Refused,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -68,6 +69,8 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
             return Ack()
         case Undecodable(defect=defect):
             return DeadLetter(Reason(defect.value))
+        case Unauthorized(breach=breach):
+            return DeadLetter(Reason(breach.value))
         case Crashed():
             return DeadLetter(Reason.INTERNAL_ERROR)
         case Expired():

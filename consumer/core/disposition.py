@@ -26,6 +26,8 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     POISON = "poison"
     RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
+    UNAUTHENTICATED = "unauthenticated"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
 
 
 @record

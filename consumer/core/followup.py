@@ -24,6 +24,7 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -164,6 +165,8 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one 
             return {
                 "violations": [{"pointer": v.pointer, "message": v.message} for v in violations]
             }
+        case Unauthorized(violation=violation):
+            return {"violations": [{"pointer": violation.pointer, "message": violation.message}]}
         case Refused(stage=stage, reply=reply):
             return {
                 "stage": stage.name,

@@ -76,6 +76,21 @@ class Undecodable:
     violations: tuple[Violation, ...] = ()
 
 
+class Breach(StrEnum):
+    """How a mail breaks the sender policy."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
+
+
+@record
+class Unauthorized:
+    """The sender policy does not let this login, or nobody without one, send as this sender."""
+
+    breach: Breach
+    violation: Violation
+
+
 @record
 class Crashed:
     """Our own code raised before the relay was told of it: a bug, and the message is kept."""
@@ -165,6 +180,7 @@ class InDoubt:
 TransactionOutcome = Accepted | Refused | Unreachable | InDoubt
 Outcome = (
     Undecodable
+    | Unauthorized
     | Crashed
     | NotDue
     | Expired

@@ -19,6 +19,7 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -43,6 +44,7 @@ OUTCOMES: Final = (
     "forgotten",
     "poisonous",
     "barred",
+    "unauthorized",
 )
 
 PLAIN: Final[dict[type[Outcome], str]] = {
@@ -53,6 +55,7 @@ PLAIN: Final[dict[type[Outcome], str]] = {
     Forgotten: "forgotten",
     Poisonous: "poisonous",
     Barred: "barred",
+    Unauthorized: "unauthorized",
 }
 """What needs no further word."""
 
@@ -105,7 +108,7 @@ def _words(disposition: Disposition) -> tuple[str, Reason | None, float | None]:
             assert_never(disposition)
 
 
-def _happened(
+def _happened(  # noqa: C901 - one case per outcome
     outcome: Outcome,
 ) -> tuple[str, Stage | None, Reply | None, str]:
     match outcome:
@@ -121,6 +124,8 @@ def _happened(
             return "crashed", None, None, detail
         case Duplicate(detail=detail):
             return "duplicate", None, None, detail
+        case Unauthorized(violation=violation):
+            return PLAIN[type(outcome)], None, None, violation.message
         case (
             Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous() | Barred()
         ):

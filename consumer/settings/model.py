@@ -12,6 +12,7 @@ from consumer.core.folder_url import FolderURL
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
 from consumer.core.seal_keys import OpenKey, SealKey, read_open_keys, read_seal_key
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.dependent import (
     PREFETCH_PER_SESSION,
@@ -29,6 +30,7 @@ from consumer.settings.read import (
     read_ladder,
     read_logins,
     read_relays,
+    read_sender_policy,
     read_state_folder,
     reads,
     whole_number,
@@ -126,6 +128,12 @@ class Settings(FromOutside):
         "OPERATOR_LOGINS",
         "Further broker logins, comma-separated, whose `x-hopmail-*` headers are believed",
         "",
+    )
+    sender_policy: Annotated[SenderPolicy | None, reads(read_sender_policy)] = _setting(
+        "SENDER_POLICY",
+        "Which login may use which `email_from`, as TOML, a line for each login:"
+        ' `shop = ["@shop.example", "news@example.org"]`; `none`: any may use any',
+        "none",
     )
     metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
         "METRICS_DIR",

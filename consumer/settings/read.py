@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from tomllib import TOMLDecodeError, loads
 from typing import Any, Final
 
 from pydantic import PlainValidator
@@ -13,6 +14,7 @@ from pydantic import PlainValidator
 from consumer.core.durations import format_duration, parse_duration
 from consumer.core.folder_url import FolderURL
 from consumer.core.relay_url import RelayURL
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings.mask import SEPARATOR
 
 MAX_STEPS: Final = 16
@@ -82,6 +84,17 @@ def read_ladder(text: str) -> tuple[timedelta, ...]:
 def read_logins(text: str) -> frozenset[str]:
     """Read logins, comma-separated."""
     return frozenset(filter(None, (login.strip() for login in text.split(","))))
+
+
+def read_sender_policy(text: str) -> SenderPolicy | None:
+    """Read a TOML table of senders by login, or `none`; an empty one is none of both."""
+    if text.strip().casefold() == "none":
+        return None
+    try:
+        return SenderPolicy.of(loads(text))
+    except TOMLDecodeError:
+        # Its words quote what was given.
+        raise ValueError('must be TOML: shop = ["@shop.example"], a line for each login') from None
 
 
 def read_folder(text: str) -> Path | None:

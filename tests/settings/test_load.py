@@ -7,6 +7,7 @@ import pytest
 
 from consumer.core.relay_url import RelayURL
 from consumer.core.seal_keys import OpenKey, SealKey
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings import Settings, SettingsError, load_settings, settings_table
 
 AMQP_URL = "amqp://hopmail:correct-horse@broker:5672/mail"
@@ -84,6 +85,8 @@ def test_the_prefetch_follows_the_sessions(
         ("WORKER", "7", 7),
         ("GRACE", "10m", timedelta(minutes=10)),
         ("OPERATOR_LOGINS", "ops, admin,", frozenset({"ops", "admin"})),
+        ("SENDER_POLICY", 'shop = ["*"]', SenderPolicy({"shop": frozenset({"*"})})),
+        ("SENDER_POLICY", " None ", None),
         ("METRICS_DIR", "/var/lib/metrics", Path("/var/lib/metrics")),
         ("METRICS_DIR", "none", None),
         ("METRICS_DIR", " None ", None),
@@ -126,6 +129,9 @@ def test_a_setting_is_read(
         ("PROCESSES", "65", "a whole number from 1 to 64"),
         ("WORKER", "1.5", "a whole number from 0 to 999"),
         ("GRACE", "11m", "must be from 1s to 10m"),
+        ("SENDER_POLICY", "shop: x", "must be TOML: shop ="),
+        ("SENDER_POLICY", " # nobody", "names no login"),
+        ("SENDER_POLICY", "shop = 1", "'shop' must have a list of addresses"),
         ("LOG_LEVEL", "verbose", "must be one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "must be one of auto, json, human"),
         ("LOG_MAX_BYTES", "9999", "a whole number from 10000 to 999999999"),
@@ -246,6 +252,16 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "amqp://broker?ssl_options=correct-horse",
         "amqp://broker?ssl_options=['correct-horse']",
         "amqps://broker?ssl_options={'protocol': 2, 'password': 'correct-horse'}",
+        "amqps://broker?cacertfile=correct-horse",
+        "amqps://broker?certfile=",
+        "amqps://broker?keyfile=/correct-horse",
+        "amqps://broker?cacertfile=/correct-horse&cacertfile=/correct-horse",
+        "amqps://broker?server_name_indication=correct-horse..x",
+        "amqps://broker?server_name_indication=disable",
+        "amqps://broker?verify=verify_none",
+        "amqps://broker?verify=correct-horse",
+        "amqps://broker?cacertfile=/correct-horse&ssl_options={}",
+        "amqp://broker?cacertfile=/correct-horse",
         "amqp://[correct-horse",
         "amqp://user:correct-horse ü@broker",
         "amqp://good:correct-horse@broker,amqp://bad:correct-horse@:1",
@@ -398,6 +414,31 @@ def test_nodes_of_a_cluster_are_parted_by_commas_and_a_password_may_hold_one(
     assert settings.amqp_urls == ("amqp://t%40o:a,b@n1/%2F", "amqps://t%40o:c@n2:5671")
     assert settings.login == "t@o"
     assert settings.trusted_logins == {"t@o", "ops"}
+
+
+@pytest.mark.usefixtures("required")
+def test_a_broker_s_certificates_are_named_as_rabbitmq_names_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = (
+        "amqps://a:b@broker/?cacertfile=/etc/ca.pem&certfile=/etc/me.pem&keyfile=/etc/me%2Bkey.pem"
+        "&server_name_indication=broker.example&verify=verify_peer&heartbeat=5"
+    )
+    monkeypatch.setenv("HOPMAIL_AMQP_URL", url)
+
+    assert load_settings().amqp_urls == (url,)
+
+
+@pytest.mark.usefixtures("required")
+def test_an_empty_file_of_a_policy_is_no_leave_to_send(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "senders.toml").write_text("\n")
+    monkeypatch.setenv("HOPMAIL_SENDER_POLICY_FILE", str(tmp_path / "senders.toml"))
+
+    (line,) = faults()
+
+    assert "names no login" in line
 
 
 @pytest.mark.usefixtures("required")
