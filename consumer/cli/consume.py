@@ -12,6 +12,7 @@ import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
+from consumer.amqp.retention import Retention
 from consumer.amqp.settle import Settler
 from consumer.cli.measuring import SUPERVISOR, Measuring
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 COLLECT_AFTER: Final = 10_000
 """Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
 
+FIRST_WORKER: Final = 0
+"""Of a host: it does what one process is enough for."""
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -67,15 +71,20 @@ def consume() -> None:
             archive.tend()
         _obey(control, settings)
 
+    retention = _retention(settings, measuring)
     teller = Teller(_recorder(measuring), logs.gathered)
     try:
         daemon = _daemon(settings, measuring, teller, keep_house, _abandoned())
         teller.start()
         if measuring:
             measuring.start()
+        if retention:
+            retention.start()
         _spare_the_collector()
         code = daemon.run(settings.grace.total_seconds())
     finally:
+        if retention:
+            retention.close(LEAVE_SECONDS)
         teller.close(LEAVE_SECONDS)
         if measuring:
             measuring.stop()
@@ -194,6 +203,21 @@ def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTroub
 def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
     if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
+
+
+def _retention(settings: Settings, measuring: Measuring | None) -> Retention | None:
+    if settings.deadletter_retention is None or settings.worker != FIRST_WORKER:
+        return None
+    return Retention(
+        settings.amqp_urls,
+        settings.deadletter_retention,
+        settings.trusted_logins,
+        measuring.dead_letter_removed if measuring else _unnoted,
+    )
+
+
+def _unnoted(_reason: str) -> None:
+    """Stand for a figure that nobody wants."""
 
 
 def _uncounted(_lane: Lane, _copy: Followup) -> None:
