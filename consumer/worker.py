@@ -154,7 +154,7 @@ def _signed_as_it_was(mail: Mail, followup: Followup) -> Followup:
 
 
 def _due(mail: Mail) -> datetime:
-    published = mail.trail.first_published
+    asked_for = mail.trail.asked_for
     if mail.email is None or mail.email.send_at is None or mail.foregone is not None:
-        return published
-    return max(published, mail.email.send_at)
+        return asked_for
+    return max(asked_for, mail.email.send_at)

@@ -12,6 +12,7 @@ import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
+from consumer.amqp.retention import Retention
 from consumer.amqp.settle import Settler
 from consumer.cli.cautions import cautions
 from consumer.cli.dead_body import closer_or_exit
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 COLLECT_AFTER: Final = 10_000
 """Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
 
+FIRST_WORKER: Final = 0
+"""Of a host: it does what one process is enough for."""
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -60,8 +64,7 @@ def consume() -> None:
     archive = logs_or_exit(settings, settings.worker)
     obeying = Obeying(Control(settings.state_dir), settings.log_level)
     obeying.look()
-    for caution in cautions(settings):
-        log.warning("not for production", extra={"detail": caution})
+    _warn(settings)
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
@@ -75,6 +78,7 @@ def consume() -> None:
             archive.tend()
         obeying.look()
 
+    retention = _retention(settings, measuring)
     teller = Teller(_recorder(measuring), logs.gathered)
     try:
         daemon = _daemon(settings, measuring, teller, keep_house, _abandoned())
@@ -82,13 +86,22 @@ def consume() -> None:
         teller.start()
         if measuring:
             measuring.start()
+        if retention:
+            retention.start()
         _spare_the_collector()
         code = daemon.run(settings.grace.total_seconds())
     finally:
+        if retention:
+            retention.close(LEAVE_SECONDS)
         teller.close(LEAVE_SECONDS)
         if measuring:
             measuring.stop()
     raise typer.Exit(code)
+
+
+def _warn(settings: Settings) -> None:
+    for caution in cautions(settings):
+        log.warning("not for production", extra={"detail": caution})
 
 
 def _spare_the_collector() -> None:
@@ -201,6 +214,21 @@ def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTroub
 def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
     if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
+
+
+def _retention(settings: Settings, measuring: Measuring | None) -> Retention | None:
+    if settings.deadletter_retention is None or settings.worker != FIRST_WORKER:
+        return None
+    return Retention(
+        settings.amqp_urls,
+        settings.deadletter_retention,
+        settings.trusted_logins,
+        measuring.dead_letter_removed if measuring else _unnoted,
+    )
+
+
+def _unnoted(_reason: str) -> None:
+    """Stand for a figure that nobody wants."""
 
 
 def _uncounted(_lane: Lane, _copy: Followup) -> None:

@@ -60,9 +60,10 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
 ) -> Disposition:
     """Return what becomes of a delivery after its `attempt`-th attempt, counted from 1.
 
-    `age` counts from when it was published, or was to be sent if that is later. Scope comes
-    before severity: the relay's own trouble pauses consuming and spends no attempt. A relay that
-    takes our login (`is_login_proven`) and yet wants one for this mail refuses the mail.
+    `age` counts from when it was published, was to be sent, or a person had it sent again, whatever
+    is the latest. Scope comes before severity: the relay's own trouble pauses consuming and spends
+    no attempt. A relay that takes our login (`is_login_proven`) and yet wants one for this mail
+    refuses the mail.
     """
     match outcome:
         case Accepted() | Duplicate():

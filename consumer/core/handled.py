@@ -47,7 +47,8 @@ class Handled:
     traceparent: str | None
     verdicts: tuple[Verdict, ...]
     latency_seconds: float | None
-    """From `publish` (or `send_at`, if later) to acceptance; None unless something was accepted."""
+    """From `publish`, or `send_at` or a person's replay if later, to acceptance; None unless
+    something was accepted."""
     duration_seconds: float
     """Handling time in this process."""
     followups: tuple[Followup, ...] = ()

@@ -25,6 +25,7 @@ from consumer.settings.dependent import (
 from consumer.settings.mask import mask_urls
 from consumer.settings.read import (
     duration,
+    duration_or_none,
     one_of,
     read_folder,
     read_ladder,
@@ -98,6 +99,14 @@ class Settings(FromOutside):
         "LEDGER_RETENTION",
         "How long the ledger remembers; older messages are dead-lettered as `too_old`",
         "14d",
+    )
+    deadletter_retention: Annotated[
+        timedelta | None, reads(duration_or_none(timedelta(days=1), timedelta(days=3660)))
+    ] = _setting(
+        "DEADLETTER_RETENTION",
+        "How long a dead letter is kept; older ones are removed an hour after the log announced it;"
+        " `none`: for ever",
+        "none",
     )
     if_uncertain: Annotated[Literal["resend", "hold"], reads(one_of("resend", "hold"))] = _setting(
         "IF_UNCERTAIN",

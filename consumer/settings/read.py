@@ -130,6 +130,16 @@ def duration(low: timedelta, high: timedelta) -> Callable[[str], timedelta]:
     return read
 
 
+def duration_or_none(low: timedelta, high: timedelta) -> Callable[[str], timedelta | None]:
+    """Return the reader of durations from `low` to `high`, or `none`."""
+    known = duration(low, high)
+
+    def read(text: str) -> timedelta | None:
+        return None if text.strip().casefold() == "none" else known(text)
+
+    return read
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Return the reader of one of `words`, in whatever case."""
     known = {word.casefold(): word for word in words}
