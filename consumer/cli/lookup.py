@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import dead_letters
+from consumer.amqp.dead_letters import InOtherHands, dead_letters
 from consumer.cli.lookup_json import lookup_json
 from consumer.cli.lookup_page import page
 from consumer.cli.lookup_sources import Source, Sources
@@ -43,9 +43,9 @@ def lookup(
     as_json: AsJSON = False,
     addresses: Addresses = False,
 ) -> None:
-    """Show what became of a message and where it is now; exit 1 if there is no trace of it.
+    """Show what became of a message, and where it is now.
 
-    Looks into the ledger, the dead letters and the log's archive of this host (HOPMAIL_LOG_DIR),
+    Exits with 1 if there is no trace of it. Looks into the ledger, the dead letters and the log's archive of this host (HOPMAIL_LOG_DIR),
     which tells attempts and times, and changes nothing. Lanes and retry queues are not looked
     into: what waits there is inferred, and marked so.
     """
@@ -104,4 +104,6 @@ def _dead(settings: Settings, message_id: str) -> tuple[Sequence[DeadSeen], Sour
             seen = [dead_seen(each, settings.trusted_logins, now) for each in found]
     except BrokerUnavailable as error:
         return (), Source(f"broker {error}")
+    except InOtherHands:
+        return (), Source("somebody else holds the dead letters")
     return seen, Source(is_read=True)

@@ -12,10 +12,11 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def deadletters() -> None:
-    """See, mend, send again, keep and remove dead letters: mail that is not tried again by itself.
+    """See, mend, send again, keep and remove dead letters.
 
-    Looking never changes the queue. Whatever takes a dead letter out of it has the broker's word
-    first that the copy is safe: stop any of these at any moment, and run it again.
+    That is mail that is not tried again by itself. Looking never changes the queue. Whatever takes
+    a dead letter out of it has the broker's word first that the copy is safe: stop any of these at
+    any moment, and run it again.
     """
     # A person reads our own line; what was logged on the way says it again.
     logging.getLogger().addHandler(logging.NullHandler())
