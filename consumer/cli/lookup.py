@@ -45,9 +45,9 @@ def lookup(
 ) -> None:
     """Show what became of a message, and where it is now.
 
-    Exits with 1 if there is no trace of it. Looks into the ledger, the dead letters and the log's archive of this host (HOPMAIL_LOG_DIR),
-    which tells attempts and times, and changes nothing. Lanes and retry queues are not looked
-    into: what waits there is inferred, and marked so.
+    Exits with 1 if there is no trace of it. Looks into the ledger, the dead letters and the log's
+    archive of this host (HOPMAIL_LOG_DIR), which tells attempts and times, and changes nothing.
+    Lanes and retry queues are not looked into: what waits there is inferred, and marked so.
     """
     # A person reads our own lines; what was logged on the way says them again.
     logging.getLogger().addHandler(logging.NullHandler())
