@@ -20,7 +20,6 @@ COPY --from=build /opt/hopmail /opt/hopmail
 # Written to: TMPDIR, for supervisor's socket and pid file, the metrics folder, and the ledger's,
 # which must outlive the container. Nothing else.
 ENV PATH=/opt/hopmail/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     TMPDIR=/run/hopmail \
     HOPMAIL_METRICS_DIR=/var/lib/hopmail/metrics \

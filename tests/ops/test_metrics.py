@@ -471,7 +471,8 @@ def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) ->
     for worker in (0, 1, 2, 10, 11):
         for suffix in (".prom", ".tmp", ".lock"):
             path_of(tmp_path, worker).with_suffix(suffix).touch()
-    others = [tmp_path / f"hopmail-other-{HOST}-7.prom", tmp_path / "node.prom"]
+    hosts = (f"other-{HOST}", f"{HOST}-b")
+    others = [*(tmp_path / f"hopmail-{host}-7.prom" for host in hosts), tmp_path / "node.prom"]
     for path in others:
         path.touch()
 
