@@ -43,7 +43,7 @@ def path_of(directory: Path, worker: int) -> Path:
 def sweep(directory: Path, processes: int) -> None:
     """Remove the files of this host's workers that are no longer run; they are served for ever."""
     ours = re.compile(rf"{re.escape(_prefix())}(\d+)\.(prom|tmp|lock)")
-    for path in directory.iterdir():
+    for path in directory.glob("hopmail-*"):
         if (found := ours.fullmatch(path.name)) and int(found[1]) >= processes:
             remove(path)
 
