@@ -29,7 +29,6 @@ RUN /opt/hopmail/bin/python -c 'import consumer.cli.app, consumer.cli.supervise'
 # Written to: TMPDIR, for supervisor's socket and pid file, the metrics folder, and the ledger's,
 # which must outlive the container. Nothing else.
 ENV PATH=/opt/hopmail/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     TMPDIR=/run/hopmail \
     HOPMAIL_METRICS_DIR=/var/lib/hopmail/metrics \

@@ -237,9 +237,11 @@ def _uncounted(_lane: Lane, _copy: Followup) -> None:
 
 def _recorder(measuring: Measuring | None) -> Callable[..., None]:
     def record(*records: Handled) -> None:
-        for handled in records:
-            log_handled(handled)
-        if measuring is not None:
-            measuring.record(*records)
+        try:
+            for handled in records:
+                log_handled(handled)
+        finally:
+            if measuring is not None:
+                measuring.record(*records)
 
     return record

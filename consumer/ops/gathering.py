@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 LARGEST_WRITE_BYTES: Final = 4096
 """What Linux writes into a pipe in one piece (PIPE_BUF, pipe(7)): several processes may share it,
-and no line of one may stand within that of another."""
+and no line of one may stand within that of another. A longer line has to stand for itself."""
 
 
 class Gathering:
@@ -24,10 +24,12 @@ class Gathering:
         """Take a line."""
         size = len(text) if text.isascii() else len(text.encode(errors="backslashreplace"))
         with self._lock:
-            if self._bytes + size > LARGEST_WRITE_BYTES:
-                self._write()
-            self._lines.append(text)
-            self._bytes += size
+            try:
+                if self._bytes + size > LARGEST_WRITE_BYTES:
+                    self._write()
+            finally:
+                self._lines.append(text)
+                self._bytes += size
 
     def flush(self) -> None:
         """Write what was taken, unless this thread gathers."""

@@ -42,9 +42,9 @@ def path_of(directory: Path, worker: int) -> Path:
 
 def sweep(directory: Path, processes: int) -> None:
     """Remove the files of this host's workers that are no longer run; they are served for ever."""
-    for path in directory.glob(f"{_prefix()}*"):
-        number = path.stem.rpartition("-")[2]
-        if number.isdecimal() and int(number) >= processes:
+    ours = re.compile(rf"{re.escape(_prefix())}(\d+)\.(prom|tmp|lock)")
+    for path in directory.glob("hopmail-*"):
+        if (found := ours.fullmatch(path.name)) and int(found[1]) >= processes:
             remove(path)
 
 

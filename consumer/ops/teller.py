@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import Final
 
@@ -14,7 +14,7 @@ LINGER_SECONDS: Final = 0.05
 
 MOST_WAITING: Final = 256
 LARGEST_BODY_BYTES: Final = 64 * 1024
-"""What waits is kept in memory, its body too: 16 MiB at most."""
+"""What waits is kept in memory, its body too: 16 MiB at most, and as much that is being told of."""
 
 
 class Teller:
@@ -43,7 +43,7 @@ class Teller:
 
     def tell(self, handled: Handled) -> None:
         """Tell of a delivery, now or a moment later. Thread-safe."""
-        if _may_wait(handled) and self._waiting.qsize() < MOST_WAITING:
+        if self._may_wait(handled):
             self._waiting.put(handled)
             if not self._came.is_set():
                 self._came.set()
@@ -53,11 +53,15 @@ class Teller:
                 self._tell(handled)
 
     def close(self, timeout_seconds: float) -> None:
-        """Tell of all that wait. To be called once nothing more is handled."""
+        """Tell of all that wait; what comes yet is told of at once."""
         self._closing.set()
         self._came.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
+        if not self._thread.is_alive():
+            # Where the thread died of telling, this may end no better; it must not end us.
+            with suppress(Exception), self._telling:
+                self._tell_waiting()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -66,8 +70,6 @@ class Teller:
             self._came.clear()
             with self._telling:
                 self._tell_waiting()
-        with self._telling:
-            self._tell_waiting()
 
     def _tell_waiting(self) -> None:
         count = self._waiting.qsize()
@@ -75,10 +77,11 @@ class Teller:
             with self._gathered():
                 self._tell(*(self._waiting.get() for _ in range(count)))
 
-
-def _may_wait(handled: Handled) -> bool:
-    return (
-        len(handled.verdicts) == 1
-        and isinstance(handled.verdicts[0].outcome, Accepted)
-        and len(handled.delivery.body) <= LARGEST_BODY_BYTES
-    )
+    def _may_wait(self, handled: Handled) -> bool:
+        return (
+            not self._closing.is_set()
+            and self._waiting.qsize() < MOST_WAITING
+            and len(handled.verdicts) == 1
+            and isinstance(handled.verdicts[0].outcome, Accepted)
+            and len(handled.delivery.body) <= LARGEST_BODY_BYTES
+        )

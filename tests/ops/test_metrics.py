@@ -467,11 +467,18 @@ def test_an_error_in_a_watched_state_does_not_end_the_writing(
     assert not path_of(tmp_path).exists()
 
 
+def test_where_no_worker_ever_ran_there_is_nothing_to_sweep(tmp_path: Path) -> None:
+    sweep(tmp_path / "metrics", 2)
+
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_of_workers_that_are_run_no_more_are_swept_away(tmp_path: Path) -> None:
     for worker in (0, 1, 2, 10, 11):
         for suffix in (".prom", ".tmp", ".lock"):
             path_of(tmp_path, worker).with_suffix(suffix).touch()
-    others = [tmp_path / f"hopmail-other-{HOST}-7.prom", tmp_path / "node.prom"]
+    hosts = (f"other-{HOST}", f"{HOST}-b")
+    others = [*(tmp_path / f"hopmail-{host}-7.prom" for host in hosts), tmp_path / "node.prom"]
     for path in others:
         path.touch()
 

@@ -105,5 +105,72 @@ def test_of_what_comes_while_it_is_told_of_others_nothing_is_forgotten() -> None
     assert told.count == 8000
 
 
-def test_one_that_never_began_can_be_closed() -> None:
-    Teller(Told(), nullcontext).close(1)
+def test_what_comes_meanwhile_waits_until_all_before_it_is_told_of() -> None:
+    order: list[str] = []
+    reached, go_on = threading.Event(), threading.Event()
+
+    def tell(*records: Handled) -> None:
+        if not reached.is_set():
+            reached.set()
+            go_on.wait(10)
+        order.append(",".join(type(each.verdicts[0].outcome).__name__ for each in records))
+
+    teller = Teller(tell, nullcontext)
+    teller.start()
+    teller.tell(USUAL)
+    assert reached.wait(10)
+    teller.tell(USUAL)
+    other = threading.Thread(target=teller.tell, args=(handled(InDoubt("no answer")),))
+    other.start()
+    other.join(0.2)
+    assert other.is_alive(), "it is told of beside the one before"
+    go_on.set()
+    other.join(10)
+    teller.close(10)
+
+    assert order == ["Accepted", "Accepted", "InDoubt"]
+
+
+def test_what_waits_is_told_of_when_the_thread_has_died() -> None:
+    told = Told()
+    broken = [ZeroDivisionError()]
+
+    def tell(*records: Handled) -> None:
+        if broken:
+            raise broken.pop()
+        told(*records)
+
+    teller = Teller(tell, nullcontext)
+    died = threading.Event()
+    before, threading.excepthook = threading.excepthook, lambda _args: died.set()
+    try:
+        teller.start()
+        teller.tell(USUAL)
+        assert died.wait(10)
+    finally:
+        threading.excepthook = before
+    teller.tell(USUAL)
+    teller.close(10)
+
+    assert told.count == 1
+
+
+def test_what_comes_after_the_end_is_told_of_at_once() -> None:
+    told = Told()
+    teller = Teller(told, nullcontext)
+    teller.start()
+    teller.close(10)
+
+    teller.tell(USUAL)
+
+    assert told.calls == [("MainThread", 1)]
+
+
+def test_one_that_never_began_tells_at_its_end() -> None:
+    told = Told()
+    teller = Teller(told, nullcontext)
+    teller.tell(USUAL)
+
+    teller.close(1)
+
+    assert told.count == 1
