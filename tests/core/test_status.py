@@ -205,6 +205,8 @@ def test_a_relay_is_in_trouble_since_its_first_worker_found_so_at_the_stages_of_
         ),
     )
 
+    assert found.is_in_trouble(FIRST)
+    assert not found.is_in_trouble(SECONDARY)
     assert found.trouble_since(FIRST) == NOW - LATE
     assert found.trouble_stages(FIRST) == (Stage.CONNECT, Stage.AUTH)
     assert (found.trouble_since(SECONDARY), found.trouble_stages(SECONDARY)) == (None, ())
