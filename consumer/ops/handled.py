@@ -30,6 +30,9 @@ FOR_A_PERSON: Final = frozenset(
 )
 """Dead letters with nothing wrong in the message: logged as errors, the others as warnings."""
 
+WORDS: Final = ("disposition", "reason", "delay_seconds", "stage", "code", "enhanced")
+"""What `_words` returns, by name."""
+
 STAGES: Final = {stage: stage.name for stage in Stage}
 """An enumeration's own `name` takes five times as long to be read."""
 
@@ -109,9 +112,6 @@ def _of_many(  # noqa: PLR0917 - what is told of one mail as of many others
         "outcome": outcome,
     }
     return encoded(_present(told | dict(zip(WORDS, words, strict=True))))
-
-
-WORDS: Final = ("disposition", "reason", "delay_seconds", "stage", "code", "enhanced")
 
 
 def _words(fact: Fact) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,7 +28,7 @@ OTHERS_NOTES: Final = frozenset({"message", "asctime", "_human", "_json"})
 DEEPEST_TRACE: Final = 30
 
 
-class Lines(logging.Formatter):
+class Lines(logging.Formatter, ABC):
     """Writes a record on one line: what every line has, then what was given as `extra`.
 
     `worker` is the process's number, None in one that is no worker.
@@ -47,8 +48,9 @@ class Lines(logging.Formatter):
             line = record.__dict__[self.note] = self._line(record)
         return line
 
+    @abstractmethod
     def _line(self, record: logging.LogRecord) -> str:
-        raise NotImplementedError
+        """Return the line, made anew."""
 
     def _fields(self, record: logging.LogRecord) -> Fields:
         fields = {"logger": record.name, **self._whose}
