@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run mail picture test faults soak test-brokers test-cluster bench check format clean
+.PHONY: help setup env demo run mail picture test faults soak test-brokers test-cluster test-image bench check format clean
 
 python := .venv/bin/python
 # Who names a broker of their own needs none here.
@@ -16,6 +16,9 @@ help:  ## list what there is
 
 setup:  ## install all that is needed: RabbitMQ, smtp-sink, Redis and Prometheus (Debian's), .venv
 	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring
+
+env:  ## make .env for docker compose, with passwords of its own
+	@dev/env.sh
 
 demo:  ## send six messages through a real RabbitMQ and SMTP server, and show what became of them
 	@dev/setup.sh $(broker)
@@ -34,7 +37,7 @@ picture:  ## draw the dashboard after two minutes of real mail: docs/dashboard.p
 	@$(python) -X utf8 -m dev.picture
 
 test:  ## run every test beside a RabbitMQ of its own (a quarter of an hour); T=tests/core runs some of them
-	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring
+	@dev/setup.sh --with broker --with smtp-sink --with redis --with monitoring --with kubernetes
 ifdef T
 	@$(python) -m dev.broker exec -- $(python) -m pytest $(T)
 else
@@ -62,6 +65,10 @@ test-brokers:  ## test with RabbitMQ 3.10, 4.0 and 4.3 what depends on it (about
 test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze and are cut off
 	@dev/setup.sh --with broker --with redis --with network
 	@$(python) -m dev.network exec -- $(python) -m pytest -m cluster -v tests/cluster tests/dev/test_network.py
+
+test-image:  ## build the container image on a base made here, and run it (a few minutes, as root)
+	@dev/setup.sh --with broker --with smtp-sink --with image
+	@$(python) -m dev.broker exec -- $(python) -m pytest -v tests/image
 
 bench:  ## measure Hopmail beside its peers (a quarter of an hour); ONLY=drain a part, QUICK=1 a trial, into .state/benchmarks
 	@dev/setup.sh --with broker --with smtp-sink --with bench

@@ -10,11 +10,12 @@ from consumer.core.compose import compose
 from consumer.core.crash import place_of
 from consumer.core.decode import decode
 from consumer.core.delivery import Delivery
+from consumer.core.diversion import Diversion, answer_of_originals
 from consumer.core.envelope import Composed
 from consumer.core.freshness import not_now
 from consumer.core.ledger import Claim, Standing
 from consumer.core.mail import Mail
-from consumer.core.outcome import Crashed, Duplicate, InDoubt, Outcome
+from consumer.core.outcome import Barred, Crashed, Duplicate, InDoubt, Outcome
 from publisher_lib.message import Email
 
 Transact = Callable[[Composed], Answer | None]
@@ -29,7 +30,7 @@ DUPLICATES: Final = {
 }
 
 
-def prepare(mail: Mail, now: datetime) -> Mail:
+def prepare(mail: Mail, now: datetime, diversion: Diversion | None) -> Mail:
     """Return a mail that is to be sent with what the relay is to get; any other as it came."""
     claim = mail.claim
     if mail.email is None or mail.foregone is not None or claim is None or not claim.granted:
@@ -37,12 +38,17 @@ def prepare(mail: Mail, now: datetime) -> Mail:
     try:
         if not_now(mail.email, now) is not None:
             return mail
-        return replace(mail, composed=_composed(mail, mail.email, claim.granted))
+        served, _barred = _served(claim.granted, diversion)
+        if not served:
+            return mail
+        return replace(mail, composed=_composed(mail, mail.email, served, diversion))
     except Exception:  # noqa: BLE001 - it fails again, and is told of, when its turn comes
         return mail
 
 
-def attempt(mail: Mail, now: datetime, transact: Transact) -> dict[Outcome, tuple[str, ...]] | None:
+def attempt(
+    mail: Mail, now: datetime, transact: Transact, diversion: Diversion | None
+) -> dict[Outcome, tuple[str, ...]] | None:
     """Return each outcome with its recipients; None when the mail was given back untouched."""
     if mail.foregone is not None:
         return {mail.foregone: mail.pending}
@@ -52,7 +58,7 @@ def attempt(mail: Mail, now: datetime, transact: Transact) -> dict[Outcome, tupl
         raise AssertionError("a mail that may be sent comes with its claim")
     outcomes = _settled_before(mail.claim)
     if mail.claim.granted:
-        found = _serve(mail, mail.email, mail.claim.granted, now, transact)
+        found = _serve(mail, mail.email, mail.claim.granted, now, transact, diversion=diversion)
         if found is None:
             return None
         for outcome, recipients in found.items():
@@ -80,24 +86,47 @@ def _settled_before(claim: Claim) -> dict[Outcome, tuple[str, ...]]:
 
 
 def _serve(
-    mail: Mail, email: Email, recipients: tuple[str, ...], now: datetime, transact: Transact
+    mail: Mail,
+    email: Email,
+    recipients: tuple[str, ...],
+    now: datetime,
+    transact: Transact,
+    *,
+    diversion: Diversion | None,
 ) -> dict[Outcome, tuple[str, ...]] | None:
     try:
         if (outcome := not_now(email, now)) is not None:
             return {outcome: recipients}
-        composed = mail.composed or _composed(mail, email, recipients)
+        served, barred = _served(recipients, diversion)
+        if not served:
+            return barred
+        composed = mail.composed or _composed(mail, email, served, diversion)
     except Exception as error:  # noqa: BLE001 - a bug must not cost a message
         return {Crashed(place_of(error)): recipients}
     answer = _transact(composed, transact)
-    return None if answer is None else _by_outcome(answer)
+    if answer is None:
+        return None
+    return barred | _by_outcome(answer_of_originals(composed, answer))
 
 
-def _composed(mail: Mail, email: Email, recipients: tuple[str, ...]) -> Composed:
+def _served(
+    recipients: tuple[str, ...], diversion: Diversion | None
+) -> tuple[tuple[str, ...], dict[Outcome, tuple[str, ...]]]:
+    """Return whom the mail is sent for, and the outcome of the others, if there are any."""
+    barred = () if diversion is None else diversion.barred(recipients)
+    if not barred:
+        return recipients, {}
+    return tuple(name for name in recipients if name not in barred), {Barred(): barred}
+
+
+def _composed(
+    mail: Mail, email: Email, recipients: tuple[str, ...], diversion: Diversion | None
+) -> Composed:
     message_id = mail.delivery.properties.message_id or ""
     composed = compose(email, message_id, mail.trail.first_published)
-    if composed.envelope.recipients == recipients:
-        return composed
-    return replace(composed, envelope=replace(composed.envelope, recipients=recipients))
+    if composed.envelope.recipients != recipients:
+        composed = replace(composed, envelope=replace(composed.envelope, recipients=recipients))
+    return composed if diversion is None else diversion.divert(composed, email)
 
 
 def _transact(composed: Composed, transact: Transact) -> Answer | None:

@@ -26,6 +26,7 @@ from consumer.ledger.opening import Hands
 from consumer.session_thread import LONGEST_HOLD_SECONDS, SessionThread
 from consumer.smtp.relays import Relays
 from publisher_lib.confirms import ConfirmedPublisher
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ RELAY_HOLD: Final = "relay"
 STOPPING_HOLD: Final = "stopping"
 FULL_HOLD: Final = "full"
 LEDGER_HOLD: Final = "ledger"
-HOLDS: Final = (RELAY_HOLD, LEDGER_HOLD, FULL_HOLD, STOPPING_HOLD)
+PAUSED_HOLD: Final = "paused"
+HOLDS: Final = (RELAY_HOLD, LEDGER_HOLD, FULL_HOLD, PAUSED_HOLD, STOPPING_HOLD)
 
 
 class Daemon:
@@ -126,6 +128,11 @@ class Daemon:
         self._shut_down(grace_seconds)
         return self._exit_code
 
+    def pause(self, lanes: frozenset[Lane]) -> None:
+        """Take mail of all lanes but these; what of them is not begun goes back to the broker."""
+        self._consumer.hold(PAUSED_HOLD, lanes)
+        self._consumer.release(PAUSED_HOLD, frozenset(Lane) - lanes)
+
     def _look_after(self) -> None:
         self._keep_house()
         if self._is_abandoned():
@@ -189,10 +196,25 @@ class Daemon:
         # A thread of its own: a broker that blocks publishers would hold up the main one.
         while not self._stop.wait(HOUSEKEEPING_SECONDS):
             now = time.monotonic()
+            self._return_paused(now)
             held = self._inbox.take_older_than(now - LONGEST_HOLD_SECONDS)
             self._return(held, self._desk.return_to_lane)
             waiting = self._intake.take_older_than(now - LONGEST_WAIT_SECONDS)
             self._return(waiting, self._desk.set_aside)
+
+    def _return_paused(self, now: float) -> None:
+        # Each time anew: what was on its way, or put back by a session, comes later.
+        lanes = self._consumer.lanes_held(PAUSED_HOLD)
+        if not lanes:
+            return
+        mails = [
+            *self._inbox.take_older_than(now, lanes),
+            *self._intake.take_older_than(now, lanes),
+        ]
+        for mail in mails:
+            self._intake.release(mail)
+        if mails:
+            self._consumer.requeue(mail.delivery for mail in mails)
 
     def _return(self, mails: list[Mail], how: Callable[[Mail], None]) -> None:
         for mail in mails:

@@ -116,7 +116,7 @@ class Desk:
         )
 
     def _handle(self, slot: int, mail: Mail, transactor: Failover, ahead: Ahead) -> None:
-        def before_dot(recipients: tuple[str, ...]) -> bool:
+        def may_send(recipients: tuple[str, ...]) -> bool:
             return (
                 time.monotonic() < self.last_dot_seconds
                 and self._consumer.is_current(mail.delivery)
@@ -126,6 +126,9 @@ class Desk:
         transactions: list[Transaction] = []
 
         def transact(composed: Composed) -> Answer | None:
+            def before_dot(recipients: tuple[str, ...]) -> bool:
+                return may_send(composed.originals(recipients))
+
             self._hands.put_down(slot)
             try:
                 return transactor.transact(

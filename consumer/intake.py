@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +21,7 @@ from consumer.ledger.ledger import CROWD, LINGER_SECONDS, Ledger
 from consumer.ledger.none import NoLedger
 from consumer.ledger.opening import Hands
 from consumer.worker import Worker
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +92,19 @@ class Intake:
         if mail.claim is not None and mail.claim.held:
             self._ledger.end(mail.claim, unsettled(mail.claim))
 
-    def take_older_than(self, received_seconds: float) -> list[Mail]:
+    def take_older_than(
+        self, received_seconds: float, lanes: Collection[Lane] = tuple(Lane)
+    ) -> list[Mail]:
         """Take out what waits for another process since before this moment (monotonic)."""
+
+        def is_old(mail: Mail) -> bool:
+            delivery = mail.delivery
+            return delivery.received_seconds < received_seconds and delivery.lane in lanes
+
         with self._lock:
             waiting = self._waiting
-            old = [mail for mail in waiting if mail.delivery.received_seconds < received_seconds]
-            self._waiting = [
-                mail for mail in waiting if mail.delivery.received_seconds >= received_seconds
-            ]
+            old = list(filter(is_old, waiting))
+            self._waiting = [mail for mail in waiting if not is_old(mail)]
         return old
 
     def close(self) -> None:

@@ -10,12 +10,14 @@ from consumer.core.crash import place_of
 from consumer.core.decide import RetryPolicy, decide
 from consumer.core.decode import read
 from consumer.core.delivery import Delivery
+from consumer.core.diversion import Diversion
 from consumer.core.followup import aside, back_to_lane, followups
 from consumer.core.freshness import not_now
 from consumer.core.handled import Followup, Handled, Verdict
 from consumer.core.ledger import POISON_AFTER_DEATHS
 from consumer.core.mail import Foregone, Mail
 from consumer.core.outcome import Accepted, Crashed, Forgotten, NotDue, Poisonous
+from consumer.core.sender_policy import SenderPolicy
 from consumer.core.trail import Trail, claimed_trail, forged, read_trail
 from consumer.core.transaction import Transaction
 from publisher_lib.message import Email
@@ -27,7 +29,8 @@ class Worker:
     """Finds out what happens to a delivery and decides what is to become of it.
 
     `retention` is how long the ledger remembers; `hold_if_uncertain` speaks for the mails that
-    do not say themselves.
+    do not say themselves, `diversion` of who may get mail from here. Without a `senders` policy
+    any login may send as anybody.
     """
 
     policy: RetryPolicy
@@ -35,6 +38,8 @@ class Worker:
     now: Callable[[], datetime]
     retention: timedelta
     hold_if_uncertain: bool = False
+    diversion: Diversion | None = None
+    senders: SenderPolicy | None = None
 
     def open(self, delivery: Delivery, fingerprint: bytes, deaths: int) -> Mail:
         """Return a delivery as a mail, so far as it can be read; `deaths` died of it."""
@@ -55,7 +60,7 @@ class Worker:
 
     def prepare(self, mail: Mail) -> Mail:
         """Return a mail that is to be sent with what the relay is to get; any other as it came."""
-        return prepare(mail, self.now())
+        return prepare(mail, self.now(), self.diversion)
 
     def handle(
         self,
@@ -71,7 +76,7 @@ class Worker:
         has taken our login since it last wanted one for this mail.
         """
         started_seconds, now = time.monotonic(), self.now()
-        outcomes = attempt(mail, now, transact)
+        outcomes = attempt(mail, now, transact, self.diversion)
         if outcomes is None:
             return None
         due = _due(mail)
@@ -101,6 +106,8 @@ class Worker:
         return _signed_as_it_was(mail, aside(mail.delivery, mail.trail, self.policy.delays[0]))
 
     def _foregone(self, email: Email, trail: Trail, now: datetime) -> Foregone | None:
+        if self.senders and (breach := self.senders.breach(trail.login, email.sender)):
+            return breach
         outcome = not_now(email, now)
         if isinstance(outcome, NotDue):
             return outcome
@@ -147,7 +154,7 @@ def _signed_as_it_was(mail: Mail, followup: Followup) -> Followup:
 
 
 def _due(mail: Mail) -> datetime:
-    published = mail.trail.first_published
+    asked_for = mail.trail.asked_for
     if mail.email is None or mail.email.send_at is None or mail.foregone is not None:
-        return published
-    return max(published, mail.email.send_at)
+        return asked_for
+    return max(asked_for, mail.email.send_at)

@@ -1,4 +1,4 @@
-"""A Debian of another release in a folder, for the RabbitMQ that it has."""
+"""A Debian in a folder: for the RabbitMQ of another release, or as the base of an image."""
 
 import os
 import platform
@@ -25,25 +25,23 @@ def with_rabbitmq(release: str) -> Path:
         if os.geteuid() != 0:
             raise BrokerFailed("only root can install another release's RabbitMQ")
         with step(f"installing the RabbitMQ of Debian {release} (about a minute)"):
-            _make(release, folder)
+            make_root(release, folder, "rabbitmq-server")
     return folder
 
 
-def version_of(folder: Path) -> str:
-    """Return which RabbitMQ is in there: "4.0.5"."""
-    command = ["dpkg-query", f"--root={folder}", "--show", "--showformat=${Version}"]
-    return _output(*command, "rabbitmq-server").partition("-")[0]
+def make_root(release: str, folder: Path, *packages: str) -> None:
+    """Install a release with these packages into a folder that is not there yet.
 
-
-def _make(release: str, folder: Path) -> None:
-    unfinished = folder.with_name(f"{release}.unfinished")
+    Raises BrokerFailed.
+    """
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    log = folder.with_name(f"{release}.log")
+    log = folder.with_name(f"{folder.name}.log")
     command = [
         # What it mounts goes when it ends, however that is.
         *("unshare", "--mount", "--propagation", "private"),
-        *("debootstrap", "--variant=minbase", "--include=rabbitmq-server"),
+        *("debootstrap", "--variant=minbase", f"--include={','.join(packages)}"),
         *(release, str(unfinished), _mirror(), SCRIPT),
     ]
     with log.open("wb") as output:
@@ -53,6 +51,12 @@ def _make(release: str, folder: Path) -> None:
         raise BrokerFailed(f"cannot install Debian {release} (all of it: {log}):\n{last}")
     shutil.rmtree(unfinished / "var/cache/apt/archives")
     unfinished.rename(folder)
+
+
+def version_of(folder: Path) -> str:
+    """Return which RabbitMQ is in there: "4.0.5"."""
+    command = ["dpkg-query", f"--root={folder}", "--show", "--showformat=${Version}"]
+    return _output(*command, "rabbitmq-server").partition("-")[0]
 
 
 def _mirror() -> str:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this machine ready: the Python environment in .venv and, with `--with`, the programs beside it.
-# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]
+# usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with image] [--with monitoring] [--with bench] [--with kubernetes]
 # PYTHON names the interpreter to build .venv from (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,6 +46,8 @@ wanted_packages() {
   [[ $with != *faketime* || -x /usr/bin/faketime ]] || echo faketime
   [[ $with != *network* ]] || command -v ip >/dev/null || echo iproute2
   [[ $with != *debootstrap* || -x /usr/sbin/debootstrap ]] || echo debootstrap
+  [[ $with != *image* || -x /usr/sbin/debootstrap ]] || echo debootstrap
+  [[ $with != *image* || -x /usr/bin/buildah ]] || echo buildah
   [[ $with != *monitoring* || -x /usr/bin/prometheus ]] || echo prometheus
   [[ $with != *monitoring* || -x /usr/bin/prometheus-node-exporter ]] || echo prometheus-node-exporter
 }
@@ -109,6 +111,9 @@ is_made_here() {
 }
 
 environment() {
+  # `venv --clear` would empty what the link points to, and pip have it run this checkout.
+  [ ! -L .venv ] ||
+    fail ".venv is a link to $(readlink .venv), which another checkout may use: remove the link, then run this again"
   if ! is_made_here; then
     step "making the Python environment .venv" \
       "$("$python" -V) cannot make a virtual environment: install its venv module, or set PYTHON" \
@@ -125,12 +130,14 @@ with=
 while [ $# -gt 0 ]; do
   case $1 in
     --with) with+=" ${2:?what is it to be set up with?}" && shift 2 ;;
-    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with monitoring] [--with bench]" ;;
+    *) fail "usage: dev/setup.sh [--with broker] [--with smtp-sink] [--with redis] [--with faketime] [--with network] [--with debootstrap] [--with image] [--with monitoring] [--with bench] [--with kubernetes]" ;;
   esac
 done
 
 # What Hopmail is measured against: a stamp of its own, as the rest does without.
 [[ $with != *bench* ]] || extras+=,bench stamp+=-bench
+# The schemas of all Kubernetes: 100 MB.
+[[ $with != *kubernetes* ]] || extras+=,kubernetes stamp+=-kubernetes
 
 if [ ! -x .venv/bin/python ]; then
   command -v "$python" >/dev/null || fail "$python not found: install Python 3.11 or later, or set PYTHON"

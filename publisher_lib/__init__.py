@@ -16,6 +16,8 @@
 When a call returns, the message is on the broker's disk. Else it raises a `PublishError`:
 `InvalidEmail` says what to correct; `Unroutable`, `Rejected` and `NotPublished` mean that it is
 surely not on the broker; `OutcomeUnknown` means publish it again with the same `message_id`.
+
+`publisher_lib.testing` has an outbox for your app's own tests, which need no broker.
 """
 
 import logging

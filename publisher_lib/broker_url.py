@@ -1,5 +1,7 @@
 """Which brokers a URL names, and why one could not be reached, in words."""
 
+import copy
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +13,8 @@ from pika.adapters.utils.connection_workflow import (
     AMQPConnectorException,
     AMQPConnectorStackTimeout,
 )
+
+from publisher_lib.broker_tls import BrokerTLS, read_tls, without_tls
 
 HEARTBEAT_SECONDS: Final = 10
 """After 15 to 30 seconds of silence pika gives a broker up: at most twice this, and ten."""
@@ -32,15 +36,60 @@ UNVERIFIED: Final = (
 )
 
 
+UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+"""X509_V_ERR_… of OpenSSL where nobody we trust has signed (x509_vfy.h)."""
+
+CERTIFICATE_ALERTS: Final = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_HANDSHAKE_FAILURE",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_ACCESS_DENIED",
+)
+"""What a server says of its client's certificate, or the lack of one (RFC 8446 §6.2)."""
+
+CUT_OFF: Final = ("SSLEOFError", "ConnectionResetError", "BrokenPipeError")
+"""What is left of an alert of TLS 1.3 where the server closed before it was read: it comes after
+our side of the handshake is done (seen with 1 of 10 connections to RabbitMQ 3.10)."""
+
+CUT_OFF_WORDS: Final = (
+    "it ended the connection within TLS; if it wants a client certificate, certfile= and keyfile="
+    " in its URL name one it trusts"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerURL:
-    """One broker: `settings` are pika's connection parameters. Its text has no password."""
+    """One broker: `settings` are pika's, but for `tls`. Its text has no password."""
 
     scheme: str
     login: str
     address: str
     vhost: str
     settings: Any
+    tls: BrokerTLS | None = None
+
+    def parameters(self) -> Any:
+        """Return pika's connection parameters, for one connection.
+
+        Raises OSError where a certificate's file cannot be used.
+        """
+        if self.tls is None:
+            return self.settings
+        settings = copy.copy(self.settings)
+        settings.ssl_options = pika.SSLOptions(self.tls.context(), self.tls.server_name or None)
+        return settings
+
+    def explain(self, error: BaseException) -> str:
+        """Say in words why no connection came to be."""
+        words = explain(error)
+        if self.scheme == "amqps" and any(cut in words for cut in CUT_OFF):
+            return f"{CUT_OFF_WORDS} ({words})"
+        return words
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.login}@{self.address}/{self.vhost.removeprefix('/')}"
@@ -65,21 +114,38 @@ def _read(url: str, name: str) -> BrokerURL:
     if scheme not in {"amqp", "amqps"}:
         raise ValueError(ACCEPTED)
     try:
-        settings = pika.URLParameters(url)
+        split = urlsplit(url)
+    except ValueError:
+        raise ValueError(ACCEPTED) from None
+    tls = _tls(scheme, split.query)
+    try:
+        settings = pika.URLParameters(without_tls(split) if tls else url)
         login = str(settings.credentials.username)
     except Exception:  # noqa: BLE001 - pika raises what its parsers raise, quoting parts of the URL
         raise ValueError(ACCEPTED) from None
-    tls = settings.ssl_options
-    if tls is not None and not (tls.context.verify_mode and tls.context.check_hostname):
+    options = settings.ssl_options
+    if options is not None and not (options.context.verify_mode and options.context.check_hostname):
         raise ValueError(UNVERIFIED)
-    if "heartbeat=" not in urlsplit(url).query:
+    if "heartbeat=" not in split.query:
         settings.heartbeat = HEARTBEAT_SECONDS
     settings.connection_attempts = 1
     settings.socket_timeout = SOCKET_TIMEOUT_SECONDS
     settings.stack_timeout = STACK_TIMEOUT_SECONDS
     settings.client_properties = {"connection_name": name, "product": "Hopmail"}
     address = f"{settings.host}:{settings.port}"
-    return BrokerURL(scheme, login, address, settings.virtual_host, settings)
+    return BrokerURL(scheme, login, address, settings.virtual_host, settings, tls)
+
+
+def _tls(scheme: str, query: str) -> BrokerTLS | None:
+    try:
+        tls = read_tls(scheme, query)
+    except ValueError as error:
+        raise ValueError(f"the broker's URL: {error}") from None
+    if tls is not None and "ssl_options=" in query:
+        raise ValueError(
+            "the broker's URL: ssl_options and other options of TLS exclude one another"
+        )
+    return tls
 
 
 def explain(error: BaseException) -> str:
@@ -92,10 +158,31 @@ def explain(error: BaseException) -> str:
             return "the login may not use this virtual host, or there is no such host"
         case AMQPConnectorStackTimeout():
             return "it accepts connections but does not answer"
+        case ssl.SSLCertVerificationError():
+            return _refused_certificate(cause)
+        case _ if any(alert in str(cause) for alert in CERTIFICATE_ALERTS):
+            return (
+                "the broker refused our certificate, or that we have none: certfile= and keyfile="
+                f" in its URL name one it trusts ({_alert(str(cause))})"
+            )
         case exceptions.ConnectionClosed() | exceptions.ChannelClosed():
             return f"{cause.reply_code} {cause.reply_text}"
         case _:
             return str(cause) or type(cause).__name__
+
+
+def _refused_certificate(refusal: ssl.SSLCertVerificationError) -> str:
+    cure = "; cacertfile= in its URL names the authority to trust"
+    return (
+        f"the broker's certificate is refused: {refusal.verify_message}"
+        f"{cure if refusal.verify_code in UNKNOWN_ISSUER else ''}"
+    )
+
+
+def _alert(words: str) -> str:
+    """Return OpenSSL's name of an alert, as a person reads it."""
+    name = next(alert for alert in CERTIFICATE_ALERTS if alert in words)
+    return name.removeprefix("ALERT_").replace("_", " ").lower()
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -59,6 +59,11 @@ class ConfirmedPublisher:
         return thread is not None and thread.is_connected
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing is published any more."""
+        return self._is_closed
+
+    @property
     def is_io_thread(self) -> bool:
         """Whether the caller runs where done callbacks run: it must not wait for a confirm."""
         return self._process().is_io_thread

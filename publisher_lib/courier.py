@@ -156,7 +156,11 @@ class Courier:
         self.link_ready()
 
     def _connect(self) -> None:
-        self._link = Link(next(self._brokers), self._loop, self)
+        broker = next(self._brokers)
+        try:
+            self._link = Link(broker, self._loop, self)
+        except OSError as error:
+            self.link_ended(f"{broker.address}: {error}", [])
 
     def _reconnect(self) -> None:
         self._is_pausing = False

@@ -45,10 +45,14 @@ class Owner(Protocol):
 
 
 class Link:
-    """Writes messages and matches the broker's answers to them. For the I/O thread only."""
+    """Writes messages and matches the broker's answers to them. For the I/O thread only.
+
+    Raises OSError where a certificate's file cannot be used.
+    """
 
     def __init__(self, broker: BrokerURL, loop: Loop, owner: Owner) -> None:
         self.address = broker.address
+        self._explain = broker.explain
         self.blocked = ""
         self._loop = loop
         self._owner = owner
@@ -58,7 +62,7 @@ class Link:
         self._unanswered: OrderedDict[int, Outgoing] = OrderedDict()
         self._known_exchanges: set[str] = set()
         self._connection: Any = pika.SelectConnection(
-            broker.settings,
+            broker.parameters(),
             on_open_callback=self._opened,
             on_open_error_callback=self._ended,
             on_close_callback=self._ended,
@@ -99,6 +103,7 @@ class Link:
             self._loop.cut()
 
     def _opened(self, connection: Any) -> None:
+        self._explain = explain
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(self._unblock)
         connection.channel(on_open_callback=self._channel_opened)
@@ -179,7 +184,7 @@ class Link:
 
     def _ended(self, _connection: Any, reason: Exception) -> None:
         self._channel = None
-        words = f"{self.address}: {explain(reason)}"
+        words = f"{self.address}: {self._explain(reason)}"
         unanswered = self._take_all()
         if getattr(reason, "reply_code", 0) in PROTOCOL_ERRORS:
             self._owner.refused(explain(reason), unanswered)

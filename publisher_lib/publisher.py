@@ -23,7 +23,8 @@ class Publisher:
     """Publishes emails; each is confirmed by the broker or fails with one of the five errors.
 
     `url` is one broker's URL or those of several of one cluster (a list, or separated by commas):
-    `amqp://login:password@host:5672/vhost`, or `amqps://` for TLS, the certificate verified.
+    `amqp://login:password@host:5672/vhost`, or `amqps://` for TLS, the certificate verified
+    (`?cacertfile=…&certfile=…&keyfile=…` name a private authority and a client certificate).
     `app_id` names your app in logs and dead letters. `timeout` is the default for each call.
     `metrics` is told what becomes of each email: `publisher_lib.metrics.PublisherMetrics()`, or
     anything that does what an `Observer` does.

@@ -59,7 +59,14 @@ class Submitter:
         timeout_seconds = self._timeout_seconds if timeout is None else _seconds(timeout)
         tell = None if self._metrics is None else observed(self._metrics, lane)
         message = self._encode(email, lane, message_id, traceparent)
-        future = self._confirmed.deliver(
+        future = self.hand_over(lane, message, timeout_seconds)
+        if tell is not None:
+            future.add_done_callback(tell)
+        return future
+
+    def hand_over(self, lane: Lane, message: Message, timeout_seconds: float) -> Future[Receipt]:
+        """Have a message carried to the broker; `publisher_lib.testing` keeps it instead."""
+        return self._confirmed.deliver(
             EXCHANGE,
             lane.value,
             message.properties,
@@ -67,9 +74,11 @@ class Submitter:
             timeout_seconds,
             receipt=Receipt(message.message_id),
         )
-        if tell is not None:
-            future.add_done_callback(tell)
-        return future
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is published any more."""
+        return self._confirmed.is_closed
 
     def close(self, timeout: timedelta) -> int:
         """Wait for open confirms, then disconnect; return how many emails had none in time."""

@@ -1,6 +1,6 @@
 """Which acks a channel is owed: one for many where that is right. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class Acks:
@@ -14,12 +14,16 @@ class Acks:
         self._settled: set[int] = set()
         self._lowest_open = 1
 
-    def of(self, tags: Sequence[int]) -> Iterator[tuple[int, bool]]:
-        """Yield the acks for tags that were settled just now: a tag, and whether for all below."""
+    def settled(self, tags: Iterable[int]) -> None:
+        """Note tags that are no longer open: acked, or given back."""
         self._settled.update(tags)
         while self._lowest_open in self._settled:
             self._settled.remove(self._lowest_open)
             self._lowest_open += 1
+
+    def of(self, tags: Sequence[int]) -> Iterator[tuple[int, bool]]:
+        """Yield the acks for tags that were settled just now: a tag, and whether for all below."""
+        self.settled(tags)
         # The broker knows nothing of a tag that it was given an ack for: it must be one of these.
         below = [tag for tag in tags if tag < self._lowest_open]
         if below:

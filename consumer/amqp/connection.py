@@ -24,9 +24,9 @@ def blocking_connection(urls: tuple[str, ...], name: str) -> Iterator[Any]:
     failures: list[str] = []
     for broker in read_urls(urls, name):
         try:
-            connection = pika.BlockingConnection(broker.settings)
+            connection = pika.BlockingConnection(broker.parameters())
         except CONNECT_ERRORS as error:
-            failures.append(f"{broker.address}: {explain(error)}")
+            failures.append(f"{broker.address}: {broker.explain(error)}")
             continue
         try:
             yield connection

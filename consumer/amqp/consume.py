@@ -82,6 +82,11 @@ class Consumer:
         """How many deliveries of each lane may be unacked at most."""
         return {lane: prefetch_of(lane, self._prefetch) for lane in Lane}
 
+    def lanes_held(self, who: str) -> frozenset[Lane]:
+        """Return the lanes that somebody holds."""
+        with self._lock:
+            return frozenset(lane for holder, lane in self._holds if holder == who)
+
     @property
     def holders(self) -> frozenset[str]:
         """Who holds a lane, or all."""
@@ -98,6 +103,13 @@ class Consumer:
         link = self._link
         if link is not None and link.generation == delivery.generation:
             link.ack(delivery.tag)
+
+    def requeue(self, deliveries: Iterable[Delivery]) -> None:
+        """Give deliveries that are in nobody's hands back to their queues, for other consumers."""
+        link = self._link
+        if link is not None:
+            tags = [each.tag for each in deliveries if each.generation == link.generation]
+            link.requeue(tags)
 
     def hold(self, who: str, lanes: Iterable[Lane] = Lane) -> None:
         """Take no more deliveries of these lanes until everybody who held them has released."""
@@ -149,12 +161,17 @@ class Consumer:
         if not self._declare((url,)):
             return False
         (broker,) = read_urls((url,), "hopmail consumer")
+        try:
+            parameters = broker.parameters()
+        except OSError as trouble:
+            log.error("broker not ready", extra={"detail": f"{broker.address}: {trouble}"})  # noqa: TRY400 - a trace adds nothing
+            return False
         with self._lock:
             if self._closing.is_set():
                 return False
             self._generation += 1
             link = Link(
-                broker.settings,
+                parameters,
                 self._generation,
                 self._prefetch,
                 intake.put,

@@ -3,7 +3,7 @@
 import threading
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from consumer.core.mail import Mail
@@ -93,13 +93,15 @@ class Inbox:
             first = self._lanes[lane][0]
             return self._pop(kept) if first.delivery.received_seconds >= since_seconds else None
 
-    def take_older_than(self, received_seconds: float) -> list[Mail]:
+    def take_older_than(
+        self, received_seconds: float, lanes: Collection[Lane] = tuple(Lane)
+    ) -> list[Mail]:
         """Take out what was received before this moment of the monotonic clock."""
         with self._lock:
             old = [
                 mail
-                for lane in self._lanes.values()
-                for mail in lane
+                for lane in lanes
+                for mail in self._lanes[lane]
                 if mail.delivery.received_seconds < received_seconds
             ]
             for mail in old:

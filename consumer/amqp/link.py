@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -104,6 +104,10 @@ class Link:
             self._flush_due = True
             self.call(self._flush)
 
+    def requeue(self, tags: Sequence[int]) -> None:
+        """Give deliveries back to their queues, as they came. Thread-safe."""
+        self.call(partial(self._requeue, tags))
+
     def consume(self, lanes: frozenset[Lane]) -> None:
         """Consume these lanes and no other; what was delivered stays ours. Thread-safe."""
         self.call(partial(self._set_wanted, lanes))
@@ -168,6 +172,15 @@ class Link:
         if self.is_open:
             for tag, is_for_all_below in self._acks.of(tags):
                 self._channel.basic_ack(tag, is_for_all_below)
+            self._unacked.acked(tags)
+
+    def _requeue(self, tags: Sequence[int]) -> None:
+        # What was acked before stands before: an ack of several is for tags that are known.
+        self._flush()
+        if self.is_open:
+            for tag in tags:
+                self._channel.basic_nack(tag, requeue=True)
+            self._acks.settled(tags)
             self._unacked.acked(tags)
 
     def _cancelled_by_broker(self, frame: Any) -> None:

@@ -25,6 +25,18 @@ AGAIN_SECONDS: Final = 5.0
 Commit = Callable[[Callable[[], None]], None]
 """Keeps what was settled, and calls back once it is kept."""
 
+Close = Callable[[Delivery, Followup], Followup]
+"""Returns a follow-up with the body that it is to have on the broker."""
+
+
+def as_it_is(_delivery: Delivery, followup: Followup) -> Followup:
+    """Leave a follow-up the delivery's own body."""
+    return followup
+
+
+class NotClosed(Exception):
+    """A follow-up could not be given the body that it is to have on the broker."""
+
 
 @record
 class Settlement:
@@ -51,12 +63,23 @@ class _Confirms:
 
 
 class Settler:
-    """Settles deliveries. `login` signs the follow-ups, so that their headers are believed."""
+    """Settles deliveries. `login` signs the follow-ups, so that their headers are believed.
 
-    def __init__(self, consumer: Consumer, publisher: ConfirmedPublisher, login: str) -> None:
+    `close` is asked for each before it is published. Where it raises, it is as if the broker had
+    refused the follow-up: with the body as it is, it would tell what is to be kept secret.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        publisher: ConfirmedPublisher,
+        login: str,
+        close: Close = as_it_is,
+    ) -> None:
         self._consumer = consumer
         self._publisher = publisher
         self._login = login
+        self._close = close
         self._open = 0
         self._idle = threading.Condition()
 
@@ -80,14 +103,24 @@ class Settler:
     def _publish(self, settlement: Settlement, followups: tuple[Followup, ...]) -> None:
         confirms = _Confirms(settlement, awaited=len(followups))
         for followup in followups:
-            confirm = self._publisher.submit(
-                followup.exchange,
-                followup.routing_key,
-                copy_properties(settlement.delivery, followup, self._login),
-                settlement.delivery.body,
-                None,
-            )
+            confirm = self._submitted(settlement.delivery, followup)
             confirm.add_done_callback(partial(self._answered, confirms, followup))
+
+    def _submitted(self, delivery: Delivery, followup: Followup) -> Future[None]:
+        try:
+            copy = self._close(delivery, followup)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there must be no ack
+            failed: Future[None] = Future()
+            # Not the error's own words: they may quote the body.
+            failed.set_exception(NotClosed(f"its body is still open: {type(error).__name__}"))
+            return failed
+        return self._publisher.submit(
+            copy.exchange,
+            copy.routing_key,
+            copy_properties(delivery, copy, self._login),
+            delivery.body if copy.body is None else copy.body,
+            None,
+        )
 
     def _answered(self, confirms: _Confirms, followup: Followup, done: Future[None]) -> None:
         error = done.exception()

@@ -2,7 +2,24 @@
 
 import typer
 
-from consumer.cli import check, consume, deadletters, log_level, run, status, topology, version
+from consumer.cli import (
+    check,
+    classify,
+    consume,
+    deadletters,
+    drain,
+    ledger,
+    log_level,
+    lookup,
+    panels,
+    pause,
+    run,
+    send,
+    status,
+    topology,
+    validate,
+    version,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,10 +29,18 @@ app = typer.Typer(
     "HOPMAIL_* variables and .env.",
 )
 app.callback()(version.version)
-app.command()(consume.consume)
-app.command()(run.run)
-app.command()(check.check)
-app.command()(status.status)
-app.command()(log_level.log_level)
-app.add_typer(topology.app, name="topology")
-app.add_typer(deadletters.app, name="deadletters")
+app.command(rich_help_panel=panels.RUN)(run.run)
+app.command(rich_help_panel=panels.RUN)(consume.consume)
+app.command(rich_help_panel=panels.RUN)(pause.pause)
+app.command(rich_help_panel=panels.RUN)(pause.resume)
+app.command(rich_help_panel=panels.RUN)(drain.drain)
+app.command(rich_help_panel=panels.LOOK)(status.status)
+app.command(rich_help_panel=panels.LOOK)(lookup.lookup)
+app.command(rich_help_panel=panels.LOOK)(log_level.log_level)
+app.command(rich_help_panel=panels.LOOK)(classify.classify)
+app.command(rich_help_panel=panels.MAIL)(send.send)
+app.command(rich_help_panel=panels.MAIL)(validate.validate)
+app.add_typer(deadletters.app, name="deadletters", rich_help_panel=panels.MAIL)
+app.command(rich_help_panel=panels.SET_UP)(check.check)
+app.add_typer(topology.app, name="topology", rich_help_panel=panels.SET_UP)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=panels.SET_UP)

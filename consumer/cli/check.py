@@ -10,22 +10,24 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
+from consumer.cli.dead_body import SealUnusable, sealer
 from consumer.cli.start import settings_or_exit
 from consumer.core.durations import format_duration
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
-from consumer.smtp.relay import Relay
+from consumer.smtp.member import relay_at
 
 Line = tuple[bool, str]
 
 
 def check() -> None:
-    """Verify settings, broker login, topology, relays and ledger, with the cure in each line.
+    """Verify settings, broker, topology, relays and ledger.
 
-    A ledger is made where there is none. One that is there is only locked for a moment, and a
-    folder made and removed beside it.
+    A line each, with its cure; exit 1 if anything is wrong. A ledger is made where there is none.
+    One that is there is only locked for a moment, and a folder made and removed beside it.
     """
     settings = settings_or_exit()
     lines = [(True, "settings: read")]
@@ -44,31 +46,36 @@ def _show(line: Line) -> str:
 
 def _lines(settings: Settings) -> Iterator[Line]:
     yield from _broker(settings)
+    yield from _senders(settings)
     yield from _relays(settings)
     yield from _rates(settings)
+    yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
+    yield from _dead_bodies(settings)
     yield _metrics(settings.metrics_dir)
     yield _archive(settings)
 
 
 def _broker(settings: Settings) -> Iterator[Line]:
     wanted = topology(settings.retry_delays)
-    differences: tuple[declare.Difference, ...] | None = None
+    found: declare.Comparison | None = None
     for url in settings.amqp_urls:
         try:
-            differences = declare.check((url,), wanted)
+            found = declare.compare((url,), wanted)
         except BrokerUnavailable as error:
             yield False, f"broker {error}; check HOPMAIL_AMQP_URL, and that it is RabbitMQ's"
         else:
             yield True, f"broker {mask_urls(url)}: login accepted"
-    if differences is None:
-        return
-    yield from _topology(differences)
+    if found is not None:
+        yield from _topology(found)
 
 
-def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
-    if not differences:
+def _topology(found: declare.Comparison) -> Iterator[Line]:
+    differences = found.differences
+    if not differences and found.is_by_name_only:
+        yield True, f"topology: every exchange and queue is there; {declare.UNSEEN}"
+    elif not differences:
         yield True, "topology: every exchange and queue is right"
     missing = [difference for difference in differences if difference.is_absence]
     if missing:
@@ -80,10 +87,16 @@ def _topology(differences: tuple[declare.Difference, ...]) -> Iterator[Line]:
             yield False, f"topology: {difference}"
 
 
+def _senders(settings: Settings) -> Iterator[Line]:
+    if settings.sender_policy is not None:
+        count = len(settings.sender_policy.senders)
+        yield True, f"sender policy: {count} login{'' if count == 1 else 's'}; no other may send"
+
+
 def _relays(settings: Settings) -> Iterator[Line]:
     for url in settings.relays:
         name = f"relay {url.place}" if len(settings.relays) > 1 else "relay"
-        for step in Relay(url).probe().steps:
+        for step in relay_at(url).probe().steps:
             cure = f"; {step.cure}" if step.cure else ""
             yield step.ok, f"{name} {step.name}: {step.detail}{cure}"
 
@@ -96,6 +109,19 @@ def _rates(settings: Settings) -> Iterator[Line]:
         yield True, f"rates: kept in {folder}"
     else:
         yield False, f"rates: {folder} is no folder this user can write to; create it"
+
+
+def _dead_bodies(settings: Settings) -> Iterator[Line]:
+    if settings.deadletter_body == "encrypt":
+        try:
+            sealer(settings)
+        except SealUnusable as unusable:
+            yield False, f"dead letters: {unusable}"
+        else:
+            key = settings.deadletter_seal_key
+            yield True, f"dead letters: sealed, opened by the key {key.id.hex() if key else ''}"
+    if settings.deadletter_body == "redact":
+        yield True, "dead letters: bodies are not kept, and cannot be sent again"
 
 
 def _archive(settings: Settings) -> Line:

@@ -12,8 +12,12 @@ import typer
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.inbox import Inbox
+from consumer.amqp.retention import Retention
 from consumer.amqp.settle import Settler
+from consumer.cli.cautions import cautions
+from consumer.cli.dead_body import closer_or_exit
 from consumer.cli.measuring import SUPERVISOR, Measuring
+from consumer.cli.obey import Obeying
 from consumer.cli.start import ledger_or_exit, logs_or_exit, relays_or_exit, settings_or_exit
 from consumer.core.decide import RetryPolicy
 from consumer.core.exit_code import ExitCode
@@ -41,6 +45,9 @@ log = logging.getLogger(__name__)
 COLLECT_AFTER: Final = 10_000
 """Objects more than at the last look; Python's own 700 is less than what is in hands at once."""
 
+FIRST_WORKER: Final = 0
+"""Of a host: it does what one process is enough for."""
+
 AGAIN_SECONDS: Final = 3.0
 """Until the ledger is opened once more, while its disk is full or failing."""
 
@@ -49,11 +56,15 @@ LEAVE_SECONDS: Final = 1.0
 
 
 def consume() -> None:
-    """Deliver mail until SIGTERM, in one process; `hopmail run` keeps several running."""
+    """Run one consumer process, for who supervises it himself.
+
+    Until SIGTERM. `hopmail run` keeps several running.
+    """
     settings = settings_or_exit()
     archive = logs_or_exit(settings, settings.worker)
-    control = Control(settings.state_dir)
-    _obey(control, settings)
+    obeying = Obeying(Control(settings.state_dir), settings.log_level)
+    obeying.look()
+    _warn(settings)
     # Threads run where the one that starts them does.
     one_cpu = OneCPU(settings.worker)
     folder = settings.metrics_dir
@@ -65,26 +76,32 @@ def consume() -> None:
             measuring.heartbeat()
         if archive is not None:
             archive.tend()
-        _obey(control, settings)
+        obeying.look()
 
+    retention = _retention(settings, measuring)
     teller = Teller(_recorder(measuring), logs.gathered)
     try:
         daemon = _daemon(settings, measuring, teller, keep_house, _abandoned())
+        obeying.attach(daemon)
         teller.start()
         if measuring:
             measuring.start()
+        if retention:
+            retention.start()
         _spare_the_collector()
         code = daemon.run(settings.grace.total_seconds())
     finally:
+        if retention:
+            retention.close(LEAVE_SECONDS)
         teller.close(LEAVE_SECONDS)
         if measuring:
             measuring.stop()
     raise typer.Exit(code)
 
 
-def _obey(control: Control, settings: Settings) -> None:
-    if (asked := control.look()) is not None:
-        logs.change_level(asked.log_level or settings.log_level)
+def _warn(settings: Settings) -> None:
+    for caution in cautions(settings):
+        log.warning("not for production", extra={"detail": caution})
 
 
 def _spare_the_collector() -> None:
@@ -112,6 +129,7 @@ def _daemon(
     def hold_when_full(lane: Lane, full: bool) -> None:  # noqa: FBT001 - the inbox's callback
         (consumer.hold if full else consumer.release)(FULL_HOLD, (lane,))
 
+    close = closer_or_exit(settings)
     ledger, hands = _ledger(settings, measuring, keep_house, is_abandoned)
     relays = relays_or_exit(settings)
     # More would wait for one another, the one for urgent mail too.
@@ -119,13 +137,15 @@ def _daemon(
     inbox = Inbox(sessions, hold_when_full)
     consumer = Consumer(settings.amqp_urls, topology(settings.retry_delays), settings.prefetch)
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail follow-ups")
-    settler = Settler(consumer, publisher, settings.login)
+    settler = Settler(consumer, publisher, settings.login, close)
     worker = Worker(
         RetryPolicy(settings.retry_delays, settings.max_age),
         settings.trusted_logins,
         lambda: datetime.now(UTC),
         settings.ledger_retention,
         hold_if_uncertain=settings.if_uncertain == "hold",
+        diversion=settings.diversion,
+        senders=settings.sender_policy,
     )
     intake = Intake(worker, ledger, hands, inbox, consumer.is_current)
     if measuring is not None:
@@ -194,6 +214,21 @@ def _opened(settings: Settings) -> tuple[Ledger | NoLedger, Hands] | LedgerTroub
 def _wait_or_exit(is_abandoned: Callable[[], bool]) -> None:
     if signal.sigtimedwait(STOPS, AGAIN_SECONDS) or is_abandoned():
         raise typer.Exit(ExitCode.OK)
+
+
+def _retention(settings: Settings, measuring: Measuring | None) -> Retention | None:
+    if settings.deadletter_retention is None or settings.worker != FIRST_WORKER:
+        return None
+    return Retention(
+        settings.amqp_urls,
+        settings.deadletter_retention,
+        settings.trusted_logins,
+        measuring.dead_letter_removed if measuring else _unnoted,
+    )
+
+
+def _unnoted(_reason: str) -> None:
+    """Stand for a figure that nobody wants."""
 
 
 def _uncounted(_lane: Lane, _copy: Followup) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from consumer.amqp.consume import Consumer
 from consumer.core.flow import Flow, count_by_lane, oldest_by_lane
+from consumer.daemon import PAUSED_HOLD
 from consumer.smtp.relays import Relays
 
 
@@ -21,4 +22,5 @@ def flow(consumer: Consumer, relays: Relays, trusted_logins: AbstractSet[str]) -
         oldest_held=oldest_by_lane(deliveries, trusted_logins, now, now_seconds),
         sessions_open=relays.sessions_open,
         holders=consumer.holders,
+        paused=consumer.lanes_held(PAUSED_HOLD),
     )

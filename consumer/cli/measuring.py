@@ -21,6 +21,7 @@ from consumer.ops.ledger_figures import LedgerFigures
 from consumer.ops.log_figures import LogFigures
 from consumer.ops.metrics import Metrics
 from consumer.ops.queue_figures import QueueFigures
+from consumer.ops.retention_figures import RetentionFigures
 from consumer.settings import Settings
 from consumer.smtp.relays import Relays
 from publisher_lib.routing import Lane
@@ -45,6 +46,7 @@ class Measuring:
             relays=[relay.place for relay in settings.relays],
             delays=[format_duration(delay) for delay in settings.retry_delays],
         )
+        self.dead_letter_removed = RetentionFigures(self._metrics.registry).removed
         self._sampler = self._queue_sampler() if settings.worker == SAMPLING_WORKER else None
         self._is_started = False
         logging.getLogger().addHandler(LogFigures(self._metrics.registry))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from consumer.cli.dead_body import closer_or_exit
 from consumer.cli.run_log import log_variables
 from consumer.cli.start import (
     check_archive_or_exit,
@@ -27,15 +28,16 @@ STOP_SLACK: Final = timedelta(seconds=10)
 
 
 def run() -> None:
-    """Keep HOPMAIL_PROCESSES consumer processes running, until SIGTERM.
+    """Keep HOPMAIL_PROCESSES consumer processes running.
 
-    Exits 0 after a stop, 78 where settings, topology or ledger are wrong, 1 when no process could
-    be started.
+    Until SIGTERM. Exits 0 after a stop, 78 where settings, topology or ledger are wrong, 1 when
+    no process could be started.
     """
     settings = settings_or_exit()
     # Here too: told once, and not by each process.
     relays_or_exit(settings)
     check_archive_or_exit(settings)
+    closer_or_exit(settings)
     # A disk that is full now is waited for, by each of them.
     with suppress(LedgerTrouble):
         _ledger, hands = ledger_or_exit(settings)

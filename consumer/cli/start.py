@@ -1,5 +1,7 @@
 """What commands begin with: settings, relays and ledger, or what is wrong with them."""
 
+from collections.abc import Collection
+
 import typer
 
 from consumer.cli.run_log import RUN
@@ -15,10 +17,13 @@ from consumer.settings import Settings, SettingsError, load_settings
 from consumer.smtp.relays import Relays
 
 
-def settings_or_exit() -> Settings:
-    """Return the settings; print a line for each wrong value and exit with 78 otherwise."""
+def settings_or_exit(unneeded: Collection[str] = ()) -> Settings:
+    """Return the settings; print a line for each wrong value and exit with 78 otherwise.
+
+    `unneeded`: variables that the command does without.
+    """
     try:
-        return load_settings()
+        return load_settings(unneeded)
     except SettingsError as error:
         for line in error.lines:
             typer.echo(f"✗ {line}", err=True)

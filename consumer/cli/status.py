@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +15,18 @@ from rich.live import Live
 
 from consumer.amqp import queue_sampler
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli.cautions import cautions
 from consumer.cli.start import settings_or_exit
 from consumer.cli.status_json import status_json
 from consumer.cli.status_page import page
 from consumer.core.exit_code import ExitCode
+from consumer.core.paused import Paused
 from consumer.core.status import QueueSeen, Status, obstacles
 from consumer.core.waiting import places
+from consumer.ops.control import Control
 from consumer.ops.worker_files import WorkerFile, oldest_by_queue, read_files, seen
 from consumer.settings import Settings
+from publisher_lib.routing import Lane
 
 AGAIN_SECONDS: Final = 2.0
 
@@ -38,11 +42,12 @@ Workers = Annotated[
 
 
 def status(*, watch: Watch = False, as_json: AsJSON = False, workers: Workers = False) -> None:
-    """Show whether mail flows, how late it is, and what stands in its way; exit 1 if it does not.
+    """Show whether mail flows, and what stands in its way.
 
-    The queues are asked of the broker. The rest is what the workers of this host wrote into
-    HOPMAIL_METRICS_DIR within the last seconds. `oldest` is what waits, or is held, at most so
-    long; ?: that is not known yet.
+    Exit 1 if it does not; that it is paused is said, and is no failure. The queues are asked of
+    the broker. The rest is what the workers of this host wrote into HOPMAIL_METRICS_DIR within
+    the last seconds. `oldest` is what waits, or is held, at most so long; ?: that is not known
+    yet.
     """
     if watch + as_json + workers > 1:
         raise typer.BadParameter("--watch, --json and --workers do not go together")
@@ -93,7 +98,16 @@ def _look(settings: Settings, folder: Path) -> Status:
         relays=tuple(relay.place for relay in settings.relays),
         queues=queues,
         broker_trouble=trouble,
+        paused=_paused(settings),
+        cautions=cautions(settings),
     )
+
+
+def _paused(settings: Settings) -> Mapping[Lane, Paused]:
+    # A state folder that this user may not read does not make the rest unknown.
+    with suppress(OSError):
+        return Control(settings.state_dir).read_leniently().paused
+    return {}
 
 
 def _read(folder: Path) -> tuple[WorkerFile, ...]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from consumer.core.paused import paused_json
 from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles, remarks
 from publisher_lib.routing import Lane
 
@@ -12,9 +13,10 @@ def status_json(status: Status) -> dict[str, Any]:
     found = obstacles(status)
     return {
         "now": _moment(status.now),
-        "flows": not found,
+        "flows": status.flows,
         "obstacles": list(found),
         "remarks": list(remarks(status)),
+        "paused": {str(lane): paused_json(paused) for lane, paused in status.paused.items()},
         "lanes": {
             str(lane): {
                 "last_acceptance": _moment(status.last_acceptance(lane)),

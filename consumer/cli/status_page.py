@@ -36,8 +36,10 @@ def _answer(status: Status) -> Iterator[Text]:
     found = obstacles(status)
     if found:
         yield Text("✗ mail does not flow", style="red")
-    else:
+    elif status.flows:
         yield Text("✓ mail flows", style="green")
+    else:
+        yield Text("✓ mail waits, as it is paused", style="yellow")
     for style, lines in (("red", found), ("yellow", remarks(status))):
         for line in lines:
             yield Text(f"  {line}", style=style, no_wrap=True, overflow="ignore")

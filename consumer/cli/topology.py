@@ -6,7 +6,9 @@ import typer
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
+from consumer.cli import migrate
 from consumer.cli.start import settings_or_exit
+from consumer.cli.users import users
 from consumer.core.exit_code import ExitCode
 from consumer.core.topology import topology
 
@@ -35,14 +37,21 @@ def check() -> None:
     settings = settings_or_exit()
     wanted = topology(settings.retry_delays)
     try:
-        differences = declare.check(settings.amqp_urls, wanted)
+        found = declare.compare(settings.amqp_urls, wanted)
     except BrokerUnavailable as error:
         _fail(f"broker: {error}")
-    for difference in differences:
+    for difference in found.differences:
         typer.echo(f"✗ {difference}")
-    if differences:
+    if found.differences:
         raise typer.Exit(ExitCode.FAILED)
-    typer.echo(f"✓ {len(wanted.exchanges)} exchanges and {len(wanted.queues)} queues are right")
+    state = f"there; {declare.UNSEEN}" if found.is_by_name_only else "right"
+    typer.echo(f"✓ {len(wanted.exchanges)} exchanges and {len(wanted.queues)} queues are {state}")
+
+
+app.command()(users)
+
+
+app.command()(migrate.migrate)
 
 
 def _fail(line: str) -> NoReturn:

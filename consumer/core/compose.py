@@ -42,7 +42,7 @@ def compose(email: Email, message_id: str, date: datetime) -> Composed:
     content = b"%s\r\n%s" % ("\r\n".join(lines).encode(), _body(email, name))
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
-    return Composed(Envelope(email.sender.address, email.recipients), content)
+    return Composed(Envelope(email.sender.address, email.recipients, message_id), content)
 
 
 def _body(email: Email, name: str) -> bytes:

@@ -6,6 +6,7 @@ from typing import assert_never
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -17,6 +18,7 @@ from consumer.core.outcome import (
     Poisonous,
     Refused,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -58,15 +60,18 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
 ) -> Disposition:
     """Return what becomes of a delivery after its `attempt`-th attempt, counted from 1.
 
-    `age` counts from when it was published, or was to be sent if that is later. Scope comes
-    before severity: the relay's own trouble pauses consuming and spends no attempt. A relay that
-    takes our login (`is_login_proven`) and yet wants one for this mail refuses the mail.
+    `age` counts from when it was published, was to be sent, or a person had it sent again, whatever
+    is the latest. Scope comes before severity: the relay's own trouble pauses consuming and spends
+    no attempt. A relay that takes our login (`is_login_proven`) and yet wants one for this mail
+    refuses the mail.
     """
     match outcome:
         case Accepted() | Duplicate():
             return Ack()
         case Undecodable(defect=defect):
             return DeadLetter(Reason(defect.value))
+        case Unauthorized(breach=breach):
+            return DeadLetter(Reason(breach.value))
         case Crashed():
             return DeadLetter(Reason.INTERNAL_ERROR)
         case Expired():
@@ -77,6 +82,8 @@ def decide(  # noqa: C901, PLR0912 - one case per outcome, read as a table
             return DeadLetter(Reason.TOO_OLD)
         case Poisonous():
             return DeadLetter(Reason.POISON)
+        case Barred():
+            return DeadLetter(Reason.RECIPIENT_NOT_ALLOWED)
         case NotDue(remaining=remaining):
             return Retry(policy.step_towards(remaining), attempt)
         case Refused(reply=reply) if reply.is_permanent:

@@ -1,6 +1,7 @@
 """From a delivery to the email it asks for, or to what is wrong with it."""
 
 from consumer.core.contract import parse, parse_valid
+from consumer.core.dead_body import BodyState, state_of
 from consumer.core.delivery import Properties
 from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.message import Email
@@ -10,12 +11,23 @@ from publisher_lib.routing import CONTENT_TYPE, TYPE
 
 def decode(properties: Properties, body: bytes) -> Email | Undecodable:
     """Return the email a message asks for, or every reason why it is none."""
-    return _defect_of(properties) or parse(body)
+    return _defect_of(properties) or _closed(body) or parse(body)
 
 
 def read(properties: Properties, body: bytes) -> Email | None:
     """Return the email a message asks for; None, and no reasons, when it is none: quick."""
     return None if _defect_of(properties) else parse_valid(body)
+
+
+def _closed(body: bytes) -> Undecodable | None:
+    """Say of a dead letter that was put back into its lane as it was why it cannot be read."""
+    if (state := state_of(body)) is BodyState.KEPT:
+        return None
+    return _defect(
+        Defect.UNSUPPORTED_CONTENT,
+        "properties.headers.x-hopmail-body",
+        f"the body is {state}: only `hopmail deadletters` gives such a dead letter back",
+    )
 
 
 def _defect_of(properties: Properties) -> Undecodable | None:

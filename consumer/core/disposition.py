@@ -25,6 +25,9 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     CONFLICT = "conflict"
     POISON = "poison"
+    RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
+    UNAUTHENTICATED = "unauthenticated"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
 
 
 @record

@@ -1,14 +1,20 @@
 """What the relay is told about a mail before its content (RFC 5321 §2.3.1)."""
 
+from collections.abc import Mapping
+
 from consumer.core.record import record
 
 
 @record
 class Envelope:
-    """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form."""
+    """Sender and recipients as bare addresses, domains in their ASCII (IDNA) form.
+
+    No relay is told the `message_id`: it names the mail for those who keep it.
+    """
 
     sender: str
     recipients: tuple[str, ...]
+    message_id: str = ""
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -22,3 +28,11 @@ class Composed:
 
     envelope: Envelope
     content: bytes
+    stands_for: Mapping[str, tuple[str, ...]] | None = None
+    """Of a diverted mail: for each recipient of the envelope, those that it was meant for."""
+
+    def originals(self, recipients: tuple[str, ...]) -> tuple[str, ...]:
+        """Return whom the mail to these recipients of the envelope was meant for."""
+        if self.stands_for is None:
+            return recipients
+        return tuple(name for recipient in recipients for name in self.stands_for[recipient])

@@ -18,7 +18,7 @@ class Flow:
     `received` counts deliveries by lane and whether they were redelivered, `connections` those
     made to consume; both since the process began. `prefetch` is the most deliveries that may be
     unacked. `oldest_held` is a Unix time, 0 for a lane of which none is held. `holders` say why
-    one lane or all are not consumed.
+    one lane or all are not consumed; `paused` are the lanes that an operator holds.
     """
 
     received: Mapping[tuple[Lane, bool], int]
@@ -28,6 +28,7 @@ class Flow:
     oldest_held: Mapping[Lane, float]
     sessions_open: Mapping[str, int]
     holders: AbstractSet[str]
+    paused: AbstractSet[Lane] = frozenset()
 
 
 def count_by_lane(deliveries: Iterable[Delivery]) -> Mapping[Lane, int]:

@@ -11,6 +11,7 @@ from consumer.core.disposition import DeadLetter, Reason, Retry
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -23,11 +24,12 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
 from consumer.core.topology import DEAD_KEY, retry_key
-from consumer.core.trail import Trail, trail_headers
+from consumer.core.trail import MOST, Trail, trail_headers
 from publisher_lib.routing import (
     DEAD_EXCHANGE,
     EXCHANGE,
@@ -40,6 +42,8 @@ REASON: Final = "x-hopmail-reason"
 DETAIL: Final = "x-hopmail-detail"
 LANE: Final = "x-hopmail-lane"
 LAST_ATTEMPT_MS: Final = "x-hopmail-last-attempt-ms"
+
+REASONS: Final = frozenset(reason.value for reason in Reason)
 
 KEPT_HEADERS: Final = (PUBLISHED_AT_MS, *TRACE_HEADERS)
 """An allow-list: a copied `x-death` makes brokers before 4.0.1 drop the message as a cycle."""
@@ -91,15 +95,28 @@ def aside(delivery: Delivery, trail: Trail, delay: timedelta) -> Followup:
     return Followup(RETRY_EXCHANGE, retry_key(delivery.lane, delay), headers)
 
 
-def sent_again(delivery: Delivery, trail: Trail) -> Followup:
+def sent_again(delivery: Delivery, trail: Trail, now: datetime) -> Followup:
     """Return the copy that has a dead letter sent again, from its first attempt on."""
-    headers = {**_kept(delivery), **trail_headers(sent_again_as(trail))}
+    headers = {**_kept(delivery), **trail_headers(sent_again_as(delivery, trail, now))}
     return Followup(EXCHANGE, delivery.lane, headers)
 
 
-def sent_again_as(trail: Trail) -> Trail:
-    """Return the trail of the copy that has a dead letter with this one sent again."""
-    return replace(trail, attempt=1)
+def sent_again_as(delivery: Delivery, trail: Trail, now: datetime) -> Trail:
+    """Return the trail of the copy that has a dead letter with this one sent again.
+
+    However often it is asked for one dead letter, the copies are of one generation: the ledger has
+    one of them sent.
+    """
+    # Ours carries the next epoch already; one that RabbitMQ moved has that of its last delivery.
+    epoch = trail.epoch if is_ours(delivery) else trail.epoch + 1
+    return replace(
+        trail, attempt=1, epoch=epoch, replayed=min(trail.replayed + 1, MOST), replayed_at=now
+    )
+
+
+def is_ours(delivery: Delivery) -> bool:
+    """Return whether it was dead-lettered by a consumer, not by RabbitMQ itself."""
+    return str(delivery.properties.headers.get(REASON)) in REASONS
 
 
 def _retry(delivery: Delivery, trail: Trail, retry: Retry, recipients: list[str]) -> Followup:
@@ -163,6 +180,8 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one 
             return {
                 "violations": [{"pointer": v.pointer, "message": v.message} for v in violations]
             }
+        case Unauthorized(violation=violation):
+            return {"violations": [{"pointer": violation.pointer, "message": violation.message}]}
         case Refused(stage=stage, reply=reply):
             return {
                 "stage": stage.name,
@@ -189,6 +208,8 @@ def detail_of(outcome: Outcome) -> dict[str, Any]:  # noqa: C901, PLR0912 - one 
             return {"text": f"published over {days:g} days ago: the ledger may have forgotten it"}
         case Poisonous(deaths=deaths):
             return {"text": f"{deaths} processes ended while they had it in hands"}
+        case Barred():
+            return {"text": "not among HOPMAIL_ALLOWED_RECIPIENT_DOMAINS of the consumer"}
         case NotDue(remaining=remaining):
             return {"text": f"due in {remaining.total_seconds():.0f} s"}
         case _:

@@ -24,15 +24,17 @@ class Verdict:
 
 @record
 class Followup:
-    """A copy of the delivery's body, to be published and confirmed before the ack.
+    """A copy of the delivery, to be published and confirmed before the ack.
 
-    One that `is_signed` has our login as its `user_id`: its headers will be believed.
+    One that `is_signed` has our login as its `user_id`: its headers will be believed. Without a
+    `body` of its own it has the delivery's.
     """
 
     exchange: str
     routing_key: str
     headers: Mapping[str, Any]
     is_signed: bool = True
+    body: bytes | None = None
 
 
 @record
@@ -45,7 +47,8 @@ class Handled:
     traceparent: str | None
     verdicts: tuple[Verdict, ...]
     latency_seconds: float | None
-    """From `publish` (or `send_at`, if later) to acceptance; None unless something was accepted."""
+    """From `publish`, or `send_at` or a person's replay if later, to acceptance; None unless
+    something was accepted."""
     duration_seconds: float
     """Handling time in this process."""
     followups: tuple[Followup, ...] = ()

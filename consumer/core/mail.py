@@ -3,12 +3,20 @@
 from consumer.core.delivery import Delivery
 from consumer.core.envelope import Composed
 from consumer.core.ledger import ALONE_AFTER_DEATHS, Claim, Wanted
-from consumer.core.outcome import Conflict, Crashed, Forgotten, NotDue, Poisonous, Undecodable
+from consumer.core.outcome import (
+    Conflict,
+    Crashed,
+    Forgotten,
+    NotDue,
+    Poisonous,
+    Unauthorized,
+    Undecodable,
+)
 from consumer.core.record import record
 from consumer.core.trail import Trail
 from publisher_lib.message import Email
 
-Foregone = NotDue | Poisonous | Conflict | Forgotten | Crashed | Undecodable
+Foregone = NotDue | Poisonous | Conflict | Forgotten | Crashed | Undecodable | Unauthorized
 """Outcomes that stand before the ledger is asked for its recipients, or granted none."""
 
 

@@ -76,6 +76,21 @@ class Undecodable:
     violations: tuple[Violation, ...] = ()
 
 
+class Breach(StrEnum):
+    """How a mail breaks the sender policy."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
+
+
+@record
+class Unauthorized:
+    """The sender policy does not let this login, or nobody without one, send as this sender."""
+
+    breach: Breach
+    violation: Violation
+
+
 @record
 class Crashed:
     """Our own code raised before the relay was told of it: a bug, and the message is kept."""
@@ -124,6 +139,11 @@ class Poisonous:
 
 
 @record
+class Barred:
+    """A recipient that is not among those who alone may get mail from here."""
+
+
+@record
 class Accepted:
     """The relay answered the end of data with 2yz for this recipient."""
 
@@ -160,6 +180,7 @@ class InDoubt:
 TransactionOutcome = Accepted | Refused | Unreachable | InDoubt
 Outcome = (
     Undecodable
+    | Unauthorized
     | Crashed
     | NotDue
     | Expired
@@ -167,5 +188,6 @@ Outcome = (
     | Conflict
     | Forgotten
     | Poisonous
+    | Barred
     | TransactionOutcome
 )

@@ -1,11 +1,13 @@
 """Whether mail flows, as `hopmail status` tells it: what was seen, and what stands in its way."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
 from consumer.core.durations import spell_duration
 from consumer.core.outcome import Stage
+from consumer.core.paused import Paused
 from consumer.core.record import record
 from consumer.core.trouble import Trouble
 from consumer.core.waiting import Kind, Place
@@ -71,13 +73,24 @@ class QueueSeen:
 
 @record
 class Status:
-    """All that was seen at one moment; `broker_trouble` is why the queues could not be."""
+    """All that was seen at one moment; `broker_trouble` is why the queues could not be.
+
+    `paused` is what an operator asked of this host.
+    """
 
     now: datetime
     workers: tuple[WorkerSeen, ...]
     relays: tuple[str, ...]
     queues: tuple[QueueSeen, ...]
     broker_trouble: str = ""
+    paused: Mapping[Lane, Paused] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
+    """What is set that must not be in production."""
+
+    @property
+    def flows(self) -> bool:
+        """Whether mail flows: nothing stands in its way, and not all of it is paused."""
+        return not obstacles(self) and len(self.paused) < len(Lane)
 
     @property
     def alive(self) -> tuple[WorkerSeen, ...]:
@@ -143,7 +156,10 @@ class Status:
 
 
 def obstacles(status: Status) -> tuple[str, ...]:
-    """Return why mail does not flow, each with where to look; nothing where it does."""
+    """Return why mail does not flow, each with where to look; nothing where it does.
+
+    A pause is none: an operator wants it so, and a restart would not end it.
+    """
     if not status.alive:
         return (NOBODY,)
     stuck = (told for lane in Lane for told in _stuck(status, lane))
@@ -152,7 +168,16 @@ def obstacles(status: Status) -> tuple[str, ...]:
 
 def remarks(status: Status) -> tuple[str, ...]:
     """Return what is amiss though mail flows."""
-    return (*_missing(status), *(told for lane in Lane for told in _retried(status, lane)))
+    retried = (told for lane in Lane for told in _retried(status, lane))
+    cautions = (f"not for production: {caution}" for caution in status.cautions)
+    return (*cautions, *_paused(status), *_missing(status), *retried)
+
+
+def _paused(status: Status) -> Iterator[str]:
+    for lane, paused in status.paused.items():
+        since = spell_duration(status.now - paused.since)
+        told = f"{lane} is paused, by {paused.by} {since} ago: {paused.reason}"
+        yield f"{told}; `hopmail resume --lane {lane}` ends it"
 
 
 def _missing(status: Status) -> Iterator[str]:
@@ -163,6 +188,8 @@ def _missing(status: Status) -> Iterator[str]:
 
 
 def _retried(status: Status, lane: Lane) -> Iterator[str]:
+    if lane in status.paused:
+        return
     waiting = sum(
         each.messages
         for each in status.queues
@@ -195,7 +222,7 @@ def _stuck(status: Status, lane: Lane) -> Iterator[str]:
     if since is None and status.waits(lane):
         # Nothing is known of its age but that these workers have not taken it.
         since = min(each.started for each in status.alive)
-    if since is None:
+    if since is None or lane in status.paused:
         return
     since = max(since, status.last_acceptance(lane) or since)
     if status.now - since > LATE:

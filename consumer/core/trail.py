@@ -17,8 +17,10 @@ EPOCH: Final = "x-hopmail-epoch"
 FIRST_PUBLISHED_MS: Final = "x-hopmail-first-published-ms"
 PENDING: Final = "x-hopmail-pending"
 LOGIN: Final = "x-hopmail-login"
+REPLAYED: Final = "x-hopmail-replayed"
+REPLAYED_AT_MS: Final = "x-hopmail-replayed-at-ms"
 
-OURS: Final = (ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, PENDING, LOGIN)
+OURS: Final = (ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, PENDING, LOGIN, REPLAYED, REPLAYED_AT_MS)
 
 MOST: Final = 1_000_000
 """No attempt or epoch of ours is higher: what is, was never written here."""
@@ -32,7 +34,8 @@ class Trail:
     """Where a message stands.
 
     `pending` are the recipients still owed, None for all of them; `login` is who published it
-    in the first place, as the broker checked it; `epoch` counts a person's replays of it.
+    in the first place, as the broker checked it; `epoch` counts how often it was dead-lettered,
+    `replayed` how often a person had it sent again, the last time at `replayed_at`.
     """
 
     attempt: int
@@ -40,6 +43,13 @@ class Trail:
     pending: tuple[str, ...] | None
     login: str | None
     epoch: int = 0
+    replayed: int = 0
+    replayed_at: datetime | None = None
+
+    @property
+    def asked_for(self) -> datetime:
+        """When it was published, or a person had it sent again: since then somebody waits."""
+        return max(self.first_published, self.replayed_at or self.first_published)
 
     @property
     def generation(self) -> Generation:
@@ -95,6 +105,8 @@ def _written(properties: Properties, now: datetime) -> Trail:
         tuple(map(str, pending)) if isinstance(pending, list) and pending else None,
         (login or None) if isinstance(login, str) else properties.user_id,
         _count(headers.get(EPOCH), least=0),
+        _count(headers.get(REPLAYED), least=0),
+        _instant(headers.get(REPLAYED_AT_MS), 1000, now),
     )
 
 
@@ -130,6 +142,10 @@ def trail_headers(trail: Trail) -> Mapping[str, Any]:
         headers[EPOCH] = trail.epoch
     if trail.pending is not None:
         headers[PENDING] = list(trail.pending)
+    if trail.replayed:
+        headers[REPLAYED] = trail.replayed
+    if trail.replayed_at is not None:
+        headers[REPLAYED_AT_MS] = int(trail.replayed_at.timestamp() * 1000)
     return headers
 
 

@@ -16,6 +16,10 @@ UNKNOWN: Final = math.nan
 SKEW_SECONDS: Final = 5.0
 """How far a publisher's clock may be ahead of ours; one that is farther proves nothing."""
 
+LONGEST_IN_HANDS_SECONDS: Final = 3600.0
+"""For a command that holds dead letters, and shows none of them to others; who consumes them for
+longer takes them away."""
+
 
 class Kind(StrEnum):
     """What messages wait for in a queue: for a session, for their time, for a person."""
@@ -130,6 +134,7 @@ class Stocks:
         self._told: dict[str, Count] = {}
         self._asked_seconds = 0.0
         self._shown: dict[str, Count] = {}
+        self._untouched: dict[str, float] = {}
         self.is_in_doubt = False
         """Whether a queue was told to be empty that may only be away: look again soon."""
 
@@ -163,7 +168,10 @@ class Stocks:
 
     def _stock(self, place: Place, count: Count, asked_seconds: float, *, is_alive: bool) -> Stock:
         is_told_again = self._was_doubtful(place.queue)
-        if count.consumers and not count.messages:
+        is_in_hands = self._is_in_hands(place, count, asked_seconds)
+        if is_in_hands:
+            count = self._shown.get(place.queue, count)
+        elif count.consumers and not count.messages:
             self._seen_empty[place.queue] = asked_seconds
         elif count.is_doubtful and is_told_again and is_alive:
             # One of two in a row is true, and then it was so at the first or after it.
@@ -180,6 +188,14 @@ class Stocks:
             newest_taken_seconds=None if lane is None else self._newest.get(lane),
         )
         return Stock(place, shown, oldest)
+
+    def _is_in_hands(self, place: Place, count: Count, asked_seconds: float) -> bool:
+        """Return whether a person looks through it: what is ready is not all that lies there."""
+        if place.kind is not Kind.DEAD or not count.consumers:
+            self._untouched[place.queue] = asked_seconds
+            return False
+        since = self._untouched.setdefault(place.queue, asked_seconds)
+        return asked_seconds - since < LONGEST_IN_HANDS_SECONDS
 
     def _was_doubtful(self, queue: str) -> bool:
         before = self._told.get(queue)

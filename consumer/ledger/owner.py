@@ -80,6 +80,24 @@ def dead(folder: Path) -> Iterator[bool]:
         os.close(lock)
 
 
+def lives(folder: Path) -> bool:
+    """Return whether a process lives, or is being settled, without a trace. Raises OSError.
+
+    Who settles the dead and comes at just that moment leaves this one for the next time.
+    """
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def in_hands(folder: Path) -> tuple[bytes, ...]:
     """Return the fingerprints of what a process had in hands when it ended. Raises OSError."""
     try:

@@ -64,7 +64,7 @@ class Server:
     def read(self, keys: Sequence[Key]) -> tuple[set[str], list[Message]]:
         """Return who lives, and what is known of each message."""
         living, messages = self._call(scripts.READ, keys, [])
-        return {name.decode() for name in living}, [_message(found) for found in messages]
+        return {name.decode() for name in living}, [message_of(found) for found in messages]
 
     def grant(self, changes: Sequence[Change]) -> list[bool]:
         """Write each message's entries if its stamp is still the one read; say of which it was."""
@@ -125,7 +125,7 @@ class Server:
     def _call(
         self, script: str, messages: Sequence[Key], arguments: Sequence[str | bytes | int]
     ) -> Any:
-        names = ("owners", "pulse", *map(_name, messages))
+        names = ("owners", "pulse", *map(name_of, messages))
         head: list[str | bytes | int] = [self._me, _ms(LEASE), _ms(SILENCE)]
         if script not in {scripts.RENEW, scripts.READ}:
             head += [self._life, f"{self._me}.{next(self._stamps)}"]
@@ -180,7 +180,8 @@ def _ms(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
 
 
-def _name(key: Key) -> str:
+def name_of(key: Key) -> str:
+    """Return what a message's key in Redis is called after the prefix."""
     # No login has a slash then, so that no two messages share a name.
     return f"message:{quote(key.login, safe='')}/{key.message_id}"
 
@@ -189,6 +190,7 @@ def _pairs(entries: Mapping[str, str]) -> Iterable[str]:
     return itertools.chain.from_iterable(entries.items())
 
 
-def _message(found: Sequence[bytes]) -> Message:
+def message_of(found: Sequence[bytes]) -> Message:
+    """Return a hash of Redis, its fields and values in turn, as a message."""
     names = (name.decode("utf-8", "surrogatepass") for name in found[::2])
     return dict(zip(names, found[1::2], strict=True))

@@ -180,12 +180,18 @@ class SqliteStore:
         try:
             _switch_to_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-            if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
-                db.executescript(SCHEMA)
+            self._make_tables(db)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _make_tables(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise LedgerTrouble(f"{self._path} was written by a later version of Hopmail")
+        if version < VERSION:
+            db.executescript(SCHEMA)
 
     def _begin_anew(self, db: sqlite3.Connection) -> None:
         """Enter what we have in hands, and give the other processes time to do the same."""

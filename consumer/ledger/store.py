@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from consumer.core.found import Known
 from consumer.core.ledger import Claim, Ended, Ending, Wanted
 
 
@@ -28,6 +29,19 @@ class Store(Protocol):
 
     def size(self) -> int:
         """Return how many bytes it takes where it is kept."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Reader(Protocol):
+    """Looks at the entries beside those who change them, and leaves no trace.
+
+    Methods raise LedgerTrouble.
+    """
+
+    def known(self, message_id: str, login: str | None = None) -> tuple[Known, ...]:
+        """Return what is known of a message id, of each login or of this one."""
 
     def close(self) -> None:
         """Let go of it."""

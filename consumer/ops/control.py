@@ -8,18 +8,22 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
+from consumer.core.paused import Paused, paused_json, read_paused
 from consumer.core.record import record
 from consumer.ops.logs import LEVELS, Level
+from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
 NAME: Final = "control.json"
 LOG_LEVEL: Final = "log_level"
+PAUSED: Final = "paused"
 LARGEST_BYTES: Final = 65_536
 READABLE_BY_ALL: Final = 0o644
 """Whoever of this host may ask, the processes must be able to read it."""
@@ -31,9 +35,13 @@ class Damaged(ValueError):
 
 @record
 class Asked:
-    """What is asked; None: nothing, the settings hold."""
+    """What is asked.
+
+    `log_level` None: the settings' holds. `paused` are the lanes of which no mail is to be taken.
+    """
 
     log_level: Level | None = None
+    paused: Mapping[Lane, Paused] = field(default_factory=dict)
 
 
 class Control:
@@ -51,7 +59,14 @@ class Control:
         level = found.get(LOG_LEVEL)
         if level is not None and level not in LEVELS:
             raise Damaged(f"{LOG_LEVEL} is none of {', '.join(LEVELS)}")
-        return Asked(log_level=level)
+        return Asked(log_level=level, paused=_paused(found.get(PAUSED, {})))
+
+    def read_leniently(self) -> Asked:
+        """Return what is asked; of a damaged file nothing. Raises OSError."""
+        try:
+            return self.read()
+        except Damaged:
+            return Asked()
 
     def look(self) -> Asked | None:
         """Return what is asked if that may have changed since the last look, else None.
@@ -81,14 +96,27 @@ class Control:
         A damaged file is made anew.
         """
         with self._alone():
-            try:
-                members = self._members()
-            except Damaged:
-                members = {}
+            members = self._kept()
             members.pop(member, None)
             if value is not None:
                 members[member] = value
             self._write(members)
+
+    def pause(self, lanes: Mapping[Lane, Paused]) -> None:
+        """Have no mail of these lanes taken; one that is paused already stays so as it is."""
+        with self._alone():
+            members = self._kept()
+            self._write(members | {PAUSED: _json(lanes) | _lanes_in(members)})
+
+    def resume(self, lanes: Iterable[Lane]) -> None:
+        """Have mail of these lanes taken again. Raises OSError."""
+        with self._alone():
+            members = self._kept()
+            left = {
+                lane: told for lane, told in _lanes_in(members).items() if lane not in set(lanes)
+            }
+            members.pop(PAUSED, None)
+            self._write(members | ({PAUSED: left} if left else {}))
 
     def _ignored(self, detail: str | None) -> None:
         log.warning("control file ignored", extra={"path": str(self._path), "detail": detail})
@@ -107,13 +135,29 @@ class Control:
             raise Damaged("it is no JSON object")
         return found
 
+    def _kept(self) -> dict[str, Any]:
+        """Return the members that stay whoever asks: those of ours that can be understood."""
+        try:
+            members = self._members()
+        except Damaged:
+            return {}
+        if members.get(LOG_LEVEL) not in LEVELS:
+            members.pop(LOG_LEVEL, None)
+        if not _lanes_in(members):
+            members.pop(PAUSED, None)
+        return members
+
     def _write(self, members: dict[str, Any]) -> None:
         if not members:
             self._path.unlink(missing_ok=True)
             return
         beside = self._path.with_suffix(".tmp")
         try:
-            beside.write_text(f"{json.dumps(members)}\n")
+            with beside.open("w") as file:
+                file.write(f"{json.dumps(members)}\n")
+                file.flush()
+                # A pause must outlive the host's power too.
+                os.fsync(file.fileno())
             beside.chmod(READABLE_BY_ALL)
             beside.replace(self._path)
         except OSError:
@@ -135,3 +179,22 @@ class Control:
             yield
         finally:
             os.close(descriptor)
+
+
+def _paused(found: Any) -> dict[Lane, Paused]:
+    try:
+        return {Lane(lane): read_paused(told) for lane, told in found.items()}
+    except (AttributeError, ValueError) as error:
+        raise Damaged(f"{PAUSED} is no object of lanes, each with by, reason and since") from error
+
+
+def _json(lanes: Mapping[Lane, Paused]) -> dict[str, Any]:
+    return {str(lane): paused_json(paused) for lane, paused in lanes.items()}
+
+
+def _lanes_in(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is paused as it is written; nothing where that cannot be understood."""
+    try:
+        return _json(_paused(members.get(PAUSED, {})))
+    except Damaged:
+        return {}

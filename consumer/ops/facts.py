@@ -6,6 +6,7 @@ from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reaso
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Duplicate,
@@ -18,6 +19,7 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
 )
@@ -41,6 +43,8 @@ OUTCOMES: Final = (
     "conflict",
     "forgotten",
     "poisonous",
+    "barred",
+    "unauthorized",
 )
 
 PLAIN: Final[dict[type[Outcome], str]] = {
@@ -50,6 +54,8 @@ PLAIN: Final[dict[type[Outcome], str]] = {
     Conflict: "conflict",
     Forgotten: "forgotten",
     Poisonous: "poisonous",
+    Barred: "barred",
+    Unauthorized: "unauthorized",
 }
 """What needs no further word."""
 
@@ -102,7 +108,7 @@ def _words(disposition: Disposition) -> tuple[str, Reason | None, float | None]:
             assert_never(disposition)
 
 
-def _happened(
+def _happened(  # noqa: C901 - one case per outcome
     outcome: Outcome,
 ) -> tuple[str, Stage | None, Reply | None, str]:
     match outcome:
@@ -118,7 +124,11 @@ def _happened(
             return "crashed", None, None, detail
         case Duplicate(detail=detail):
             return "duplicate", None, None, detail
-        case Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous():
+        case Unauthorized(violation=violation):
+            return PLAIN[type(outcome)], None, None, violation.message
+        case (
+            Undecodable() | NotDue() | Expired() | Conflict() | Forgotten() | Poisonous() | Barred()
+        ):
             return PLAIN[type(outcome)], None, None, ""
         case _:
             assert_never(outcome)

@@ -46,6 +46,8 @@ class FlowFigures(Collector):
             "by",
             {who: who in flow.holders for who in self._holds},
         )
+        paused = {lane: lane in flow.paused for lane in Lane}
+        yield _by_lane("lane_paused", "1 while an operator has this lane paused.", paused)
 
 
 def _received(received: Mapping[tuple[Lane, bool], int]) -> Metric:

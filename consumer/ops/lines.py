@@ -93,9 +93,9 @@ class HumanLines(Lines):
     note = "_human"
 
     def _line(self, record: logging.LogRecord) -> str:
-        event = _plain(record.getMessage())
+        event = plain(record.getMessage())
         fields = self._fields(record).items()
-        rest = " ".join(f"{_plain(name)}={_plain(value)}" for name, value in fields)
+        rest = " ".join(f"{plain(name)}={plain(value)}" for name, value in fields)
         return f"{_moment(record)} {record.levelname:<7} {event:<10} {rest}"
 
 
@@ -132,7 +132,7 @@ def _spelled(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Write a value on one line, so that nobody who sends one can forge a line or a colour."""
     text = value if isinstance(value, str) else json.dumps(value, default=_type_name)
     return text if text.isprintable() else "".join(map(_escaped, text))

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from consumer.core.url import HOSTS, is_host, split_url
+from publisher_lib.broker_tls import OPTIONS, SERVER_NAME, read_tls
 
 DEFAULT_LOGIN: Final = "guest"
 """RabbitMQ's own, which it lets in from loopback only."""
@@ -43,6 +44,7 @@ def _check(url: str) -> None:
         raise ValueError("user and password go together: amqp://user:password@host")
     _check_place(split)
     _check_options(split.query)
+    _check_tls(split)
 
 
 def _check_place(split: SplitResult) -> None:
@@ -70,9 +72,19 @@ def _check_options(query: str) -> None:
                 raise ValueError(f"the option {name} must be a Python dictionary: {{'name': …}}")
             if "protocol" in ast.literal_eval(value):
                 raise ValueError(f"{name} must name no protocol: with one nothing is verified")
-        else:
-            known = ", ".join((*NUMBERS, *MAPPINGS))
+        elif name not in OPTIONS:
+            known = ", ".join((*OPTIONS, *NUMBERS, *MAPPINGS))
             raise ValueError(f"an option is unknown; known are {known}")
+
+
+def _check_tls(split: SplitResult) -> None:
+    tls = read_tls(split.scheme, split.query)
+    if tls is None:
+        return
+    if tls.server_name and not is_host(tls.server_name):
+        raise ValueError(f"the option {SERVER_NAME} must be {HOSTS}")
+    if "ssl_options=" in split.query:
+        raise ValueError("ssl_options and other options of TLS exclude one another")
 
 
 def _is_mapping(text: str) -> bool:

@@ -1,10 +1,10 @@
 """Reads the settings, or says of each wrong one what was given and what is accepted."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -22,8 +22,17 @@ OF_TESTS: Final = f"{PREFIX}TEST_"
 """Variables of the tests' own; they share the environment with the programs under test."""
 
 LEDGER: Final = f"{PREFIX}LEDGER_URL"
-HOLD_SECRETS: Final = frozenset({f"{PREFIX}AMQP_URL", f"{PREFIX}SMTP_URL"})
+HOLD_SECRETS: Final = frozenset(
+    PREFIX + name
+    for name in ("AMQP_URL", "SMTP_URL", "DEADLETTER_SEAL_KEY", "DEADLETTER_OPEN_KEYS")
+)
 LONGEST_SHOWN: Final = 100
+
+STAND_INS: Final = {
+    f"{PREFIX}AMQP_URL": "amqp://localhost",
+    f"{PREFIX}SMTP_URL": "smtp://localhost",
+}
+"""For settings without a default, where a command does without them."""
 
 
 class SettingsError(Exception):
@@ -34,16 +43,18 @@ class SettingsError(Exception):
         self.lines = lines
 
 
-def load_settings() -> Settings:
+def load_settings(unneeded: Collection[str] = ()) -> Settings:
     """Read the environment, `.env` in the working folder, and secrets in files.
 
     A variable of the environment stands before one of `.env`, and both before /run/secrets.
+    What is `unneeded` may be missing or wrong, and is not to be read from the settings.
     Raises `SettingsError` with every fault at once; an unknown HOPMAIL_* variable is one.
     """
     settings: Settings | None = None
     try:
         lines = list(_unknown())
-        settings = Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
+        stand_ins: Any = {name: STAND_INS[name] for name in unneeded}
+        settings = Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **stand_ins)
     except ValidationError as error:
         lines += _wrong(error)
     except (OSError, UnicodeDecodeError) as error:

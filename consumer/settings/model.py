@@ -7,8 +7,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from consumer.core.diversion import Diversion, read_address, read_allowed
+from consumer.core.folder_url import FolderURL
 from consumer.core.ledger_url import LedgerURL
 from consumer.core.relay_url import RelayURL
+from consumer.core.seal_keys import OpenKey, SealKey, read_open_keys, read_seal_key
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings.amqp_url import login_of, read_amqp_urls
 from consumer.settings.dependent import (
     PREFETCH_PER_SESSION,
@@ -21,11 +25,13 @@ from consumer.settings.dependent import (
 from consumer.settings.mask import mask_urls
 from consumer.settings.read import (
     duration,
+    duration_or_none,
     one_of,
     read_folder,
     read_ladder,
     read_logins,
     read_relays,
+    read_sender_policy,
     read_state_folder,
     reads,
     whole_number,
@@ -63,10 +69,10 @@ class Settings(FromOutside):
         "The broker: `amqp://user:password@host:5672/virtualhost` or `amqps://…`;"
         " several nodes of a cluster comma-separated",
     )
-    relays: Annotated[tuple[RelayURL, ...], reads(read_relays)] = _setting(
+    relays: Annotated[tuple[RelayURL | FolderURL, ...], reads(read_relays)] = _setting(
         "SMTP_URL",
         "The relay: `smtp://user:password@host:587?tls=required` or `smtps://…`;"
-        " several comma-separated, the preferred one first",
+        " several comma-separated, the preferred one first. For development `file:///folder`",
     )
     retry_delays: Annotated[tuple[timedelta, ...], reads(read_ladder)] = _setting(
         "RETRY_DELAYS",
@@ -93,6 +99,14 @@ class Settings(FromOutside):
         "LEDGER_RETENTION",
         "How long the ledger remembers; older messages are dead-lettered as `too_old`",
         "14d",
+    )
+    deadletter_retention: Annotated[
+        timedelta | None, reads(duration_or_none(timedelta(days=1), timedelta(days=3660)))
+    ] = _setting(
+        "DEADLETTER_RETENTION",
+        "How long a dead letter is kept; older ones are removed an hour after the log announced it;"
+        " `none`: for ever",
+        "none",
     )
     if_uncertain: Annotated[Literal["resend", "hold"], reads(one_of("resend", "hold"))] = _setting(
         "IF_UNCERTAIN",
@@ -123,6 +137,12 @@ class Settings(FromOutside):
         "OPERATOR_LOGINS",
         "Further broker logins, comma-separated, whose `x-hopmail-*` headers are believed",
         "",
+    )
+    sender_policy: Annotated[SenderPolicy | None, reads(read_sender_policy)] = _setting(
+        "SENDER_POLICY",
+        "Which login may use which `email_from`, as TOML, a line for each login:"
+        ' `shop = ["@shop.example", "news@example.org"]`; `none`: any may use any',
+        "none",
     )
     metrics_dir: Annotated[Path | None, reads(read_folder)] = _setting(
         "METRICS_DIR",
@@ -155,6 +175,43 @@ class Settings(FromOutside):
     ] = _setting(
         "LOG_STDOUT", "`no`: to standard output only while the archive cannot be written", "yes"
     )
+
+    # For development and staging.
+    divert_to: Annotated[str | None, reads(read_address)] = _setting(
+        "DIVERT_TO", "For staging: one address that gets all mail, in place of its recipients", ""
+    )
+    allowed_recipients: Annotated[frozenset[str] | None, reads(read_allowed)] = _setting(
+        "ALLOWED_RECIPIENT_DOMAINS",
+        "For staging: domains and addresses, comma-separated, that alone get their mail; that of"
+        " others goes to `HOPMAIL_DIVERT_TO`, or is dead-lettered as `recipient_not_allowed`",
+        "",
+    )
+
+    deadletter_body: Annotated[
+        Literal["keep", "redact", "encrypt"], reads(one_of("keep", "redact", "encrypt"))
+    ] = _setting(
+        "DEADLETTER_BODY",
+        "Of dead letters: `keep` the body; `redact`: an outline takes its place, and it cannot be"
+        " sent again; `encrypt` it",
+        "keep",
+    )
+    deadletter_seal_key: Annotated[SealKey | None, reads(read_seal_key)] = _setting(
+        "DEADLETTER_SEAL_KEY",
+        "For `encrypt`: the key that seals and cannot open, of `hopmail deadletters keygen`",
+        "",
+    )
+    deadletter_open_keys: Annotated[tuple[OpenKey, ...], reads(read_open_keys)] = _setting(
+        "DEADLETTER_OPEN_KEYS",
+        "Where sealed dead letters are read, never with the consumers: the keys that open them",
+        "",
+    )
+
+    @property
+    def diversion(self) -> Diversion | None:
+        """Who may get mail; None: everybody."""
+        if self.divert_to is None and self.allowed_recipients is None:
+            return None
+        return Diversion(self.divert_to, self.allowed_recipients)
 
     @property
     def login(self) -> str:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from tomllib import TOMLDecodeError, loads
 from typing import Any, Final
 
 from pydantic import PlainValidator
 
 from consumer.core.durations import format_duration, parse_duration
+from consumer.core.folder_url import FolderURL
 from consumer.core.relay_url import RelayURL
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings.mask import SEPARATOR
 
 MAX_STEPS: Final = 16
@@ -37,12 +40,18 @@ def reads(read: Callable[[str], object]) -> Any:
     return PlainValidator(validate)
 
 
-def read_relays(text: str) -> tuple[RelayURL, ...]:
-    """Read one or several relays' URLs, comma-separated, the preferred one first.
+def read_relays(text: str) -> tuple[RelayURL | FolderURL, ...]:
+    """Read one or several relays' URLs, comma-separated, the preferred one first; or a folder's.
 
     Only a comma before a scheme parts two; others may stand in a password, as %2C best of all.
     """
     urls = SEPARATOR.split(text.strip())
+    if any(map(FolderURL.is_meant, urls)):
+        if len(urls) > 1:
+            raise ValueError(
+                "a folder stands alone: beside relays it would take mail that is to wait for them"
+            )
+        return (FolderURL.parse(text),)
     if len(urls) == 1:
         return (RelayURL.parse(text),)
     relays = tuple(_read_relay(number, url) for number, url in enumerate(urls, 1))
@@ -77,6 +86,17 @@ def read_logins(text: str) -> frozenset[str]:
     return frozenset(filter(None, (login.strip() for login in text.split(","))))
 
 
+def read_sender_policy(text: str) -> SenderPolicy | None:
+    """Read a TOML table of senders by login, or `none`; an empty one is none of both."""
+    if text.strip().casefold() == "none":
+        return None
+    try:
+        return SenderPolicy.of(loads(text))
+    except TOMLDecodeError:
+        # Its words quote what was given.
+        raise ValueError('must be TOML: shop = ["@shop.example"], a line for each login') from None
+
+
 def read_folder(text: str) -> Path | None:
     """Read a folder's path, or `none`."""
     return None if text.strip().casefold() == "none" else Path(text).absolute()
@@ -106,6 +126,16 @@ def duration(low: timedelta, high: timedelta) -> Callable[[str], timedelta]:
         if not low <= found <= high:
             raise ValueError(f"must be from {format_duration(low)} to {format_duration(high)}")
         return found
+
+    return read
+
+
+def duration_or_none(low: timedelta, high: timedelta) -> Callable[[str], timedelta | None]:
+    """Return the reader of durations from `low` to `high`, or `none`."""
+    known = duration(low, high)
+
+    def read(text: str) -> timedelta | None:
+        return None if text.strip().casefold() == "none" else known(text)
 
     return read
 

@@ -1,11 +1,14 @@
 """One of the relays, with its breaker, its sessions and its pace."""
 
+from consumer.core.folder_url import FolderURL
 from consumer.core.record import record
 from consumer.core.relay_url import RelayURL
 from consumer.smtp.breaker import Breaker
+from consumer.smtp.folder import Folder
+from consumer.smtp.handing_over import AnyRelay, AnyTransactor
 from consumer.smtp.pace import Pace
 from consumer.smtp.pool import Pool
-from consumer.smtp.relay import Relay, Transactor
+from consumer.smtp.relay import Relay
 
 
 @record
@@ -13,7 +16,7 @@ class Turn:
     """A relay that takes a mail now: a session, and a token where its rate is limited."""
 
     member: "Member"
-    transactor: Transactor
+    transactor: AnyTransactor
 
     def end(self, *, used: bool) -> None:
         """Give back the session, and the token too unless it was `used`."""
@@ -32,9 +35,10 @@ class Turn:
 class Member:
     """A relay in the list, shared by all threads."""
 
-    def __init__(self, url: RelayURL, pace: Pace | None) -> None:
+    def __init__(self, url: RelayURL | FolderURL, pace: Pace | None) -> None:
         self.name = url.place
-        self.relay = Relay(url)
+        self.url = url
+        self.relay = relay_at(url)
         self.breaker = Breaker(lambda: self.relay.probe().trouble, self.name)
         self.pool = Pool(self.relay, url.sessions)
         self.pace = pace
@@ -49,3 +53,8 @@ class Member:
             return Turn(self, transactor)
         self.pool.give_back(transactor)
         return wait_seconds
+
+
+def relay_at(url: RelayURL | FolderURL) -> AnyRelay:
+    """Return what takes the mail there."""
+    return Folder(url) if isinstance(url, FolderURL) else Relay(url)

@@ -2,7 +2,7 @@
 
 import threading
 
-from consumer.smtp.relay import Relay, Transactor
+from consumer.smtp.handing_over import AnyRelay, AnyTransactor
 
 
 class Pool:
@@ -11,11 +11,11 @@ class Pool:
     The one given back last is lent first, so that sessions nobody needs grow idle and are left.
     """
 
-    def __init__(self, relay: Relay, limit: int | None) -> None:
+    def __init__(self, relay: AnyRelay, limit: int | None) -> None:
         self._relay = relay
         self._limit = limit
-        self._made: list[Transactor] = []
-        self._idle: list[Transactor] = []
+        self._made: list[AnyTransactor] = []
+        self._idle: list[AnyTransactor] = []
         self._lent = 0
         self._freed = threading.Condition()
 
@@ -25,7 +25,7 @@ class Pool:
         with self._freed:
             return sum(transactor.is_open for transactor in self._made)
 
-    def take(self) -> Transactor | None:
+    def take(self) -> AnyTransactor | None:
         """Return a transactor to be given back; None while all are lent."""
         with self._freed:
             if not self._is_free():
@@ -33,7 +33,7 @@ class Pool:
             self._lent += 1
             return self._idle.pop() if self._idle else self._make()
 
-    def give_back(self, transactor: Transactor) -> None:
+    def give_back(self, transactor: AnyTransactor) -> None:
         """End the loan."""
         with self._freed:
             self._lent -= 1
@@ -63,7 +63,7 @@ class Pool:
             transactor.drop()
             self.give_back(transactor)
 
-    def _make(self) -> Transactor:
+    def _make(self) -> AnyTransactor:
         made = self._relay.transactor()
         self._made.append(made)
         return made
@@ -71,7 +71,7 @@ class Pool:
     def _is_free(self) -> bool:
         return self._limit is None or self._lent < self._limit
 
-    def _take_idle(self, *, spent_only: bool = False) -> list[Transactor]:
+    def _take_idle(self, *, spent_only: bool = False) -> list[AnyTransactor]:
         # Lent meanwhile: a session that is being left still counts at the relay. One that serves
         # stays: whoever found none would open another.
         with self._freed:

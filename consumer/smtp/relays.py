@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from consumer.core.folder_url import FolderURL
 from consumer.core.relay_url import RelayURL
 from consumer.core.trouble import Trouble
 from consumer.smtp.breaker import LOOK_SECONDS
@@ -23,7 +24,7 @@ class Relays:
     Raises OSError where a rate is to be kept and the folder cannot be written to.
     """
 
-    def __init__(self, urls: Sequence[RelayURL], state_dir: Path) -> None:
+    def __init__(self, urls: Sequence[RelayURL | FolderURL], state_dir: Path) -> None:
         self.members = tuple(Member(url, _pace(url, state_dir)) for url in urls)
         self._lock = threading.RLock()
         self._closed = threading.Event()
@@ -40,7 +41,7 @@ class Relays:
     @property
     def sessions(self) -> int | None:
         """How many sessions they take at most from this process; None: any number."""
-        limits = [member.relay.url.sessions for member in self.members]
+        limits = [member.url.sessions for member in self.members]
         return None if None in limits else sum(filter(None, limits))
 
     @property
@@ -88,7 +89,7 @@ class Relays:
                 callback()
 
 
-def _pace(url: RelayURL, state_dir: Path) -> Pace | None:
+def _pace(url: RelayURL | FolderURL, state_dir: Path) -> Pace | None:
     if url.rate is None:
         return None
     return Pace(state_dir / f"pace-{re.sub(r'[^A-Za-z0-9.-]', '_', url.place)}", url.rate)

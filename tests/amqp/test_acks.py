@@ -19,6 +19,11 @@ class Channel:
         self.unacked -= acked
         return acked
 
+    def requeue(self, tags: list[int]) -> None:
+        """Take back what was not settled."""
+        assert self.unacked.issuperset(tags)
+        self.unacked.difference_update(tags)
+
 
 @given(st.permutations(range(1, 30)), st.lists(st.integers(1, 12), min_size=30, max_size=30))
 def test_what_is_settled_is_acked_at_once_and_nothing_else(
@@ -42,3 +47,21 @@ def test_tags_in_a_row_cost_one_ack() -> None:
     assert list(acks.of([6, 7])) == [(6, False), (7, False)]
     assert list(acks.of([5, 8, 10])) == [(8, True), (10, False)]
     assert list(acks.of([])) == []
+
+
+@given(st.permutations(range(1, 30)), st.sets(st.integers(1, 29)), st.integers(1, 7))
+def test_what_was_given_back_is_never_acked_nor_holds_up_the_rest(
+    order: list[int], given_back: set[int], size: int
+) -> None:
+    acks, channel = Acks(), Channel(40)
+    left = list(order)
+    while left:
+        tags, left = left[:size], left[size:]
+        back, done = sorted(given_back & set(tags)), [t for t in tags if t not in given_back]
+        channel.requeue(back)
+        acks.settled(back)
+
+        acked = [channel.ack(*ack) for ack in acks.of(done)]
+
+        assert sorted(tag for some in acked for tag in some) == sorted(done)
+    assert list(acks.of([30, 31])) == [(31, True)]

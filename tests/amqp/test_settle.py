@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pika
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from consumer.amqp import consume as consume_module
 from consumer.amqp import settle as settle_module
 from consumer.amqp.consume import Consumer
-from consumer.amqp.settle import Settlement, Settler
+from consumer.amqp.settle import Close, Settlement, Settler, as_it_is
 from consumer.core.delivery import Delivery
 from consumer.core.handled import Followup
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
@@ -29,11 +30,11 @@ RETRY = Followup(RETRY_EXCHANGE, "transactional.2s", {"x-hopmail-attempt": 2})
 class Settling:
     """A consumer, a settler and one delivery."""
 
-    def __init__(self, vhost: VirtualHost) -> None:
+    def __init__(self, vhost: VirtualHost, close: Close) -> None:
         self.inbox = Deliveries()
         self.consumer = Consumer((vhost.url,), topology(LADDER), 10)
         self.publisher = ConfirmedPublisher((vhost.url,))
-        self.settler = Settler(self.consumer, self.publisher, f"hopmail-{vhost.name}")
+        self.settler = Settler(self.consumer, self.publisher, f"hopmail-{vhost.name}", close)
         self.settled = threading.Event()
         self.committed = threading.Event()
         self.abandoned = threading.Event()
@@ -52,9 +53,9 @@ class Settling:
 
 
 @contextmanager
-def settling(vhost: VirtualHost) -> Iterator[Settling]:
+def settling(vhost: VirtualHost, close: Close = as_it_is) -> Iterator[Settling]:
     vhost.declare_topology()
-    running = Settling(vhost)
+    running = Settling(vhost, close)
     running.consumer.start(running.inbox)
     try:
         wait_until(lambda: running.consumer.is_connected, SOON_SECONDS, "a connection")
@@ -206,3 +207,50 @@ def test_a_retry_queue_that_went_away_is_made_again(
 
         assert running.settled.wait(SOON_SECONDS)
     vhost.wait_for_depth(QUEUE, 1)
+
+
+def test_what_cannot_be_closed_is_neither_published_nor_acked_until_it_can(
+    vhost: VirtualHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    can_close = threading.Event()
+
+    def close(delivery: Delivery, followup: Followup) -> Followup:
+        if followup.exchange != DEAD_EXCHANGE:
+            return followup
+        if not can_close.is_set():
+            raise MemoryError(f"no room for {delivery.body!r}")
+        return replace(followup, body=b"closed")
+
+    with settling(vhost, close) as running:
+        vhost.publish_raw(b"secret")
+        running.settle(running.take(), (RETRY, DEAD))
+        wait_until(
+            lambda: caplog.messages.count("follow-up not confirmed") > 1, what="a second try"
+        )
+        assert not running.committed.is_set()
+        assert vhost.queue_depth(DEAD_QUEUE) == 0
+        assert not running.settler.wait_idle(0.1)
+
+        can_close.set()
+
+        assert running.settled.wait(SOON_SECONDS)
+        assert [dead.body for dead in vhost.take_all(DEAD_QUEUE)] == [b"closed"]
+        (retry,) = vhost.take_all("email.transactional.retry.2s.v1")
+        assert retry.body == b"secret"
+    assert vhost.queue_depth(QUEUE) == 0
+    assert {record.detail for record in caplog.records if hasattr(record, "detail")} == {
+        "its body is still open: MemoryError"
+    }
+
+
+def test_ended_before_it_could_be_closed_it_is_left_to_the_broker(vhost: VirtualHost) -> None:
+    def close(_delivery: Delivery, _followup: Followup) -> Followup:
+        raise OSError
+
+    with settling(vhost, close) as running:
+        vhost.publish_raw(b"secret")
+        running.settle(running.take(), (DEAD,))
+        assert not running.settled.wait(0.5)
+
+    vhost.wait_for_depth(QUEUE, 1)
+    assert vhost.queue_depth(DEAD_QUEUE) == 0

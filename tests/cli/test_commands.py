@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.cli import panels
 from consumer.core.topology import topology
 from tests.cli.command import hopmail
 from tests.support.broker import LADDER, PASSWORD, VirtualHost
@@ -23,6 +24,21 @@ def test_alone_it_shows_its_commands() -> None:
 
     said = shown.stdout + shown.stderr
     assert not {"consume", "run", "check", "topology"} - set(said.split())
+
+
+def test_alone_it_shows_them_in_groups_with_one_line_each() -> None:
+    shown = hopmail()
+
+    lines = [line.strip("│╭╮╰╯─ ") for line in (shown.stdout + shown.stderr).splitlines()]
+    groups = [panels.RUN, panels.LOOK, panels.MAIL, panels.SET_UP]
+    assert [line for line in lines if line in groups] == groups
+    told = lines[lines.index(panels.RUN) + 1 :]
+    commands = [line for line in told if line and line not in groups]
+    # A line that goes on would begin with no command.
+    assert all(re.match(r"[a-z-]+ {2,}[A-Z]", line) for line in commands), commands
+    assert {"run", "pause", "resume", "drain", "status", "classify", "send", "validate"} <= {
+        line.split()[0] for line in commands
+    }
 
 
 def test_it_tells_its_version() -> None:

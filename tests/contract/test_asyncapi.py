@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
+from consumer.core.dead_body import BODY, BODY_KEY
 from consumer.core.disposition import Reason
 from consumer.core.followup import DETAIL, LANE, LAST_ATTEMPT_MS, REASON
-from consumer.core.trail import ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, LOGIN, PENDING
+from consumer.core.trail import OURS
 from publisher_lib.routing import (
     CONTENT_TYPE,
     DEAD_EXCHANGE,
@@ -55,8 +56,8 @@ def test_the_consumers_headers_and_reasons_are_all_there() -> None:
     trail = components["schemas"]["trail"]["properties"]
     dead = components["messages"]["deadLetter"]["headers"]["allOf"][1]["properties"]
 
-    assert {ATTEMPT, EPOCH, FIRST_PUBLISHED_MS, PENDING, LOGIN} == set(trail)
-    assert {REASON, DETAIL, LANE, LAST_ATTEMPT_MS} == set(dead)
+    assert set(OURS) == set(trail)
+    assert {REASON, DETAIL, LANE, LAST_ATTEMPT_MS, BODY, BODY_KEY} == set(dead)
     assert [reason.value for reason in Reason] == dead[REASON]["enum"]
 
 

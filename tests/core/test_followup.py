@@ -255,7 +255,11 @@ def test_what_the_ledger_found_is_told_in_words(outcome: Outcome, words: str) ->
 def test_a_dead_letter_is_sent_again_from_its_first_attempt_to_whom_it_was_owed() -> None:
     trail = Trail(7, FIRST, ("b@example.org",), "webapp", epoch=2)
 
-    copy = sent_again(delivery({"traceparent": "00-abc", "x-death": []}), trail)
+    copy = sent_again(
+        delivery({"traceparent": "00-abc", "x-death": [], "x-hopmail-reason": "refused"}),
+        trail,
+        NOW,
+    )
 
     assert (copy.exchange, copy.routing_key) == ("email", "transactional")
     assert copy.headers == {
@@ -265,4 +269,15 @@ def test_a_dead_letter_is_sent_again_from_its_first_attempt_to_whom_it_was_owed(
         "x-hopmail-first-published-ms": int(FIRST.timestamp() * 1000),
         "x-hopmail-login": "webapp",
         "x-hopmail-pending": ["b@example.org"],
+        "x-hopmail-replayed": 1,
+        "x-hopmail-replayed-at-ms": int(NOW.timestamp() * 1000),
     }
+
+
+def test_a_replay_of_what_rabbitmq_moved_is_of_the_next_epoch_and_counted() -> None:
+    trail = Trail(7, FIRST, None, "webapp", epoch=2, replayed=3)
+
+    copy = sent_again(delivery({"x-death": [{"reason": "delivery_limit"}]}), trail, NOW)
+
+    assert copy.headers["x-hopmail-epoch"] == 3
+    assert copy.headers["x-hopmail-replayed"] == 4

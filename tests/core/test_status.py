@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from consumer.core.outcome import Stage
+from consumer.core.paused import Paused
 from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles, remarks
 from consumer.core.trouble import Trouble
 from consumer.core.waiting import Kind, Place
@@ -63,6 +64,32 @@ def waiting(age: timedelta | None, accepted: timedelta | None, messages: int = 5
 
 def test_where_all_is_well_mail_flows_whatever_lies_with_the_dead_letters() -> None:
     assert obstacles(WELL) == ()
+
+
+def test_a_pause_stands_in_no_way_and_is_told() -> None:
+    long = timedelta(hours=1)
+    late = waiting(age=long, accepted=long)
+    by_ada = Paused("ada@mail-a", "the relay's owner asks", NOW - timedelta(minutes=3))
+    all_of_it = replace(late, paused=dict.fromkeys(Lane, by_ada))
+    other = replace(late, paused={Lane.BULK: by_ada})
+
+    assert obstacles(all_of_it) == ()
+    assert not all_of_it.flows
+    assert replace(WELL, paused={Lane.BULK: by_ada}).flows
+    assert remarks(all_of_it)[0] == (
+        "transactional is paused, by ada@mail-a 3m ago: the relay's owner asks;"
+        " `hopmail resume --lane transactional` ends it"
+    )
+    assert len(obstacles(other)) == 1, "of the other lane, which is not paused"
+
+
+def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
+    staging = replace(WELL, workers=(worker(0),), cautions=("mail is diverted",))
+
+    assert obstacles(staging) == ()
+    first, *others = remarks(staging)
+    assert first == "not for production: mail is diverted"
+    assert len(others) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,24 @@ OURS = frozenset({"hopmail"})
 
 @given(
     st.integers(1, 1000),
-    st.integers(0, 5),
+    st.tuples(st.integers(0, 5), st.none() | st.integers(1, 1000)),
     st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - hypothesis wants naive bounds
     st.none() | st.lists(st.emails(), min_size=1).map(tuple),
     st.none() | st.text(min_size=1, max_size=20),
 )
 def test_a_trail_survives_the_headers(
-    attempt: int, epoch: int, first: datetime, pending: tuple[str, ...] | None, login: str | None
+    attempt: int,
+    again: tuple[int, int | None],
+    first: datetime,
+    pending: tuple[str, ...] | None,
+    login: str | None,
 ) -> None:
+    epoch, replayed = again
     whole_ms = first.replace(microsecond=first.microsecond // 1000 * 1000)
-    trail = Trail(attempt, whole_ms, pending, login, epoch)
+    later = whole_ms + timedelta(days=2)
+    trail = Trail(
+        attempt, whole_ms, pending, login, epoch, replayed or 0, later if replayed else None
+    )
 
     headers = trail_headers(trail)
     read = read_trail(Properties(user_id="hopmail", headers=headers), OURS, NOW)
@@ -34,6 +42,8 @@ def test_a_trail_survives_the_headers(
     assert trail.generation == read.generation
     assert trail.pending == read.pending
     assert trail.login == read.login
+    assert trail.replayed == read.replayed
+    assert abs(trail.asked_for - read.asked_for) <= timedelta(milliseconds=1)
     assert abs(trail.first_published - read.first_published) <= timedelta(milliseconds=1)
 
 

@@ -122,7 +122,7 @@ def test_a_queue_that_nobody_consumes_is_empty_once_that_was_told_twice() -> Non
 
     look(stocks, NOW + 5, NONE)
     assert (stocks.is_in_doubt, stocks.seen_empty[DEAD_QUEUE]) == (False, NOW)
-    assert look(stocks, NOW + 20, SOME).oldest_seconds == NOW
+    assert look(stocks, NOW + 20, Count(3, 0)).oldest_seconds == NOW
 
 
 def test_a_queue_that_was_away_for_a_moment_keeps_its_figures_and_its_age() -> None:
@@ -145,6 +145,29 @@ def test_a_queue_is_seen_at_once_to_be_empty_by_who_consumes_it() -> None:
     assert stocks.seen_empty == {lane_queue(lane): NOW for lane in Lane}
 
 
+def test_dead_letters_in_a_person_s_hands_are_not_taken_for_gone() -> None:
+    stocks = Stocks(places(LADDER), {DEAD_QUEUE: NOW - 60})
+    look(stocks, NOW, Count(50, 0))
+
+    held = look(stocks, NOW + 15, Count(0, 3))
+    back = look(stocks, NOW + 30, Count(49, 0))
+
+    assert (held.count, held.oldest_seconds) == (Count(50, 0), NOW - 60)
+    assert (back.count, back.oldest_seconds) == (Count(49, 0), NOW - 60)
+    assert stocks.seen_empty[DEAD_QUEUE] == NOW - 60
+
+
+def test_whoever_consumes_dead_letters_for_long_takes_them_away() -> None:
+    stocks = Stocks(places(LADDER), {})
+    look(stocks, NOW, Count(50, 0))
+    look(stocks, NOW + 1800, Count(0, 1))
+
+    gone = look(stocks, NOW + 3600, Count(0, 1))
+
+    assert (gone.count, gone.oldest_seconds) == (Count(0, 1), 0.0)
+    assert stocks.seen_empty[DEAD_QUEUE] == NOW + 3600
+
+
 def test_a_broker_that_is_cut_off_proves_no_queue_empty() -> None:
     stocks = Stocks(places(LADDER), {DEAD_QUEUE: NOW - 60})
 
@@ -152,7 +175,7 @@ def test_a_broker_that_is_cut_off_proves_no_queue_empty() -> None:
         look(stocks, NOW + second, NONE, others=NONE)
 
     assert stocks.seen_empty == {DEAD_QUEUE: NOW - 60}
-    assert look(stocks, NOW + 60, SOME).oldest_seconds == NOW - 60
+    assert look(stocks, NOW + 60, Count(3, 0)).oldest_seconds == NOW - 60
 
 
 def test_of_a_queue_that_may_not_be_looked_at_nothing_is_told() -> None:

@@ -19,12 +19,17 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 CONSUMER = SERVICES["consumer"]
 
-REFERENCE = re.compile(r"\$\{(\w+)(?::-(?P<default>[^}]*))?\}")
+EXAMPLE = (ROOT / ".env.example").read_text()
+GIVEN = dict(re.findall(r"^(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+SERVING = {name for name, service in SERVICES.items() if "profiles" not in service}
+
+REFERENCE = re.compile(r"\$\{(\w+)(?::(?:-(?P<default>[^}]*)|\?(?P<demand>[^}]*)))?\}")
+"""A variable with its default, or with what compose says when it is missing."""
 
 
-def with_defaults(value: object) -> str:
-    """Return a value as compose reads it where .env is absent."""
-    return REFERENCE.sub(lambda found: found["default"], str(value))
+def from_example(value: object) -> str:
+    """Return a value as compose reads it, with `secret` for a password."""
+    return REFERENCE.sub(lambda found: GIVEN[found[1]] or "secret", str(value))
 
 
 def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -33,13 +38,24 @@ def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield source, target
 
 
+def needs(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return which services it waits for, and how."""
+    needed = service.get("depends_on", {})
+    return needed if isinstance(needed, dict) else {each: {} for each in needed}
+
+
+def settings_of(service: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
+    """Return a service's settings as its container reads them."""
+    monkeypatch.chdir(folder)
+    for name, value in SERVICES[service]["environment"].items():
+        monkeypatch.setenv(name, from_example(value))
+    return load_settings()
+
+
 @pytest.fixture
 def consumer_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
-    """Return the consumer's settings as its container reads them."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in CONSUMER["environment"].items():
-        monkeypatch.setenv(name, with_defaults(value))
-    return load_settings()
+    """Return the consumer's settings."""
+    return settings_of("consumer", monkeypatch, tmp_path)
 
 
 def test_it_follows_the_compose_specification() -> None:
@@ -57,19 +73,28 @@ def test_it_follows_the_compose_specification() -> None:
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
 
 
-def test_its_services_are_the_broker_the_consumer_a_mail_catcher_and_the_monitoring() -> None:
-    assert set(SERVICES) == {
-        *("rabbitmq", "consumer", "mailpit"),
-        *("node-exporter", "prometheus", "grafana"),
-    }
+def test_without_a_profile_it_is_the_service_with_its_monitoring() -> None:
+    assert {"rabbitmq", "consumer", "node-exporter", "prometheus", "grafana"} == SERVING
+
+
+def test_the_mail_catcher_and_the_operators_commands_have_a_profile_each() -> None:
+    profiles = {name: SERVICES[name]["profiles"] for name in set(SERVICES) - SERVING}
+
+    assert profiles == {"mailpit": ["dev"], "operator": ["operator"]}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_an_image_is_built_here_or_pinned_to_one_version(name: str) -> None:
     service = SERVICES[name]
-    pinned = re.search(r":v?\d+\.\d+\.\d+(-[a-z]+)?$", service.get("image", ""))
+    pinned = re.search(r":v?\d+\.\d+\.\d+(-[a-z]+)?$", service["image"])
 
     assert ("build" in service) != bool(pinned)
+
+
+def test_there_may_be_several_consumers() -> None:
+    """`--scale consumer=3`: nothing of them is one container's alone."""
+    assert not {"container_name", "hostname", "ports"} & set(CONSUMER)
+    assert "HOPMAIL_WORKER" not in CONSUMER["environment"]
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -105,25 +130,45 @@ def test_the_consumer_waits_for_a_healthy_broker_and_grafana_for_prometheus() ->
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_what_is_waited_for_exists_and_can_be_healthy(name: str) -> None:
-    for needed in SERVICES[name].get("depends_on", []):
+    for needed in needs(SERVICES[name]):
         assert needed in SERVICES
-        assert needed == "consumer" or "healthcheck" in SERVICES[needed]
+        # The consumer's health check is its image's.
+        assert needed == "consumer" or "test" in SERVICES[needed]["healthcheck"]
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
+@pytest.mark.parametrize("name", sorted(SERVING))
+def test_who_waits_for_a_service_with_a_profile_does_without_where_that_is_off(name: str) -> None:
+    for needed, how in needs(SERVICES[name]).items():
+        assert needed in SERVING or how["required"] is False
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"operator"}))
 def test_a_crashed_service_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"rabbitmq"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"consumer", "operator"}))
+def test_a_service_tells_whether_it_is_well(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_has_its_limits_and_keeps_no_log_for_ever(name: str) -> None:
+    assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
+    assert SERVICES[name]["pids_limit"]
+    assert SERVICES[name]["logging"] == {"driver": "local"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_service_needs_no_privilege(name: str) -> None:
     assert SERVICES[name]["cap_drop"] == ["ALL"]
     assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_the_consumer_has_an_init_and_a_root_it_cannot_write_to() -> None:
-    assert CONSUMER["init"] is True
-    assert CONSUMER["read_only"] is True
+@pytest.mark.parametrize("name", ["consumer", "operator"])
+def test_ours_have_an_init_and_a_root_they_cannot_write_to(name: str) -> None:
+    assert SERVICES[name]["init"] is True
+    assert SERVICES[name]["read_only"] is True
 
 
 def test_docker_waits_longer_than_supervisor_and_supervisor_longer_than_a_worker(
@@ -138,8 +183,22 @@ def test_the_consumers_settings_are_valid_and_point_at_the_other_services(
     consumer_settings: Settings,
 ) -> None:
     assert [relay.place for relay in consumer_settings.relays] == ["mailpit:1025"]
-    assert consumer_settings.amqp_urls == ("amqp://hopmail:hopmail@rabbitmq:5672/%2F",)
+    assert consumer_settings.amqp_urls == ("amqp://consumer:secret@rabbitmq:5672/%2F",)
     assert consumer_settings.processes == 2
+
+
+def test_consumer_and_operator_believe_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for service in ("consumer", "operator"):
+        settings = settings_of(service, monkeypatch, tmp_path)
+        assert settings.login == service
+        assert settings.trusted_logins == {"consumer", "operator"}
+
+
+def test_consumer_and_operator_share_the_ledger() -> None:
+    assert [*mounts(CONSUMER)] == [*mounts(SERVICES["operator"])]
+    assert "state" in dict(mounts(CONSUMER))
 
 
 def test_the_exporter_serves_the_volume_the_consumer_writes_and_nothing_else() -> None:
@@ -159,12 +218,31 @@ def test_the_exporter_tells_of_series_that_it_drops() -> None:
     assert "--web.disable-exporter-metrics" not in SERVICES["node-exporter"]["command"]
 
 
-def test_every_variable_has_a_default_and_stands_in_the_example_with_it() -> None:
+def test_every_variable_stands_in_the_example_with_its_default_or_is_demanded() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    example = (ROOT / ".env.example").read_text()
-    read = {found[1]: found["default"] for found in REFERENCE.finditer(text)}
+    read = {found[1]: found for found in REFERENCE.finditer(text)}
 
-    assert read == dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
+    assert set(read) == set(GIVEN) - {"COMPOSE_PROFILES"}
+    for name, found in read.items():
+        if found["demand"] is None:
+            assert found["default"] == GIVEN[name]
+        else:
+            assert found["demand"] in {"run make env", "name your relay in .env"}
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    secrets = {name for name in GIVEN if name.endswith("_PASSWORD")} | {"RELAY_URL"}
+
+    assert len(secrets) == 5
+    assert all(GIVEN[name] == "" for name in secrets - {"RELAY_URL"})
+    assert {found[1] for found in REFERENCE.finditer(text) if found["demand"]} == secrets
+    assert not re.search(r"(?i)passw(or)?d\S*: (?!\$\{)\S", text)
+
+
+def test_the_example_catches_mail_with_the_profile_that_has_the_catcher() -> None:
+    assert "mailpit" in GIVEN["RELAY_URL"]
+    assert [GIVEN["COMPOSE_PROFILES"]] == SERVICES["mailpit"]["profiles"]
 
 
 def test_the_example_is_an_env_file_that_hopmail_can_read(

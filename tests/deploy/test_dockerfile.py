@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -29,7 +30,22 @@ def test_both_stages_start_from_one_pinned_python() -> None:
 
 
 def test_it_installs_the_versions_that_were_tested() -> None:
-    assert re.search(r"--constraint constraints\.txt +'\.\[consumer,redis\]'", DOCKERFILE)
+    assert re.search(r"--constraint constraints\.txt +'\.\[consumer,redis,encrypt\]'", DOCKERFILE)
+
+
+def test_its_labels_are_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = dict(re.findall(r"org\.opencontainers\.image\.(\w+)=\"([^\"]*)\"", final_stage()))
+
+    assert set(labels) == {"title", "description", "version", "licenses"}
+    assert labels["title"].lower() == project["name"]
+    assert labels["version"] == project["version"]
+    assert labels["licenses"] == project["license"]
+
+
+def test_it_is_stopped_as_hopmail_run_expects() -> None:
+    """What SIGTERM does is in tests/integration/test_lifecycle.py."""
+    assert instructions("STOPSIGNAL") == ["SIGTERM"]
 
 
 def test_nothing_is_installed_in_the_final_stage() -> None:

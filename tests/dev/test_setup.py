@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,25 @@ def test_a_ctrl_c_amid_pip_is_an_interruption_not_a_failure(tmp_path: Path) -> N
     assert process.returncode == 130
     assert told.endswith("\n✗ interrupted\n")
     assert "cannot install" not in told
+
+
+def test_a_linked_environment_is_somebody_elses_and_stays_as_it_is(tmp_path: Path) -> None:
+    """`venv --clear` goes through the link, and empties what another checkout works with."""
+    checkout, others = tmp_path / "checkout", tmp_path / "others"
+    (checkout / "dev").mkdir(parents=True)
+    shutil.copy(ROOT / "dev/setup.sh", checkout / "dev")
+    others.mkdir()
+    (others / "kept").touch()
+    (checkout / ".venv").symlink_to(others)
+
+    told = subprocess.run(
+        [checkout / "dev/setup.sh"],
+        env=os.environ | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (others / "kept").exists()
+    assert told.returncode == 1
+    assert f".venv is a link to {others}" in told.stderr

@@ -11,6 +11,8 @@ from consumer.core.decide import RetryPolicy, decide
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Retry
 from consumer.core.outcome import (
     Accepted,
+    Barred,
+    Breach,
     Conflict,
     Crashed,
     Defect,
@@ -24,8 +26,10 @@ from consumer.core.outcome import (
     Refused,
     Reply,
     Stage,
+    Unauthorized,
     Undecodable,
     Unreachable,
+    Violation,
 )
 from consumer.settings import settings_table
 from publisher_lib.message import Email
@@ -77,7 +81,16 @@ ROWS: dict[str, set[Disposition]] = {
     ),
     "another message of the same login has its `message_id`": verdicts([Conflict()]),
     "five processes ended while they read or composed it": verdicts([Poisonous(5)]),
+    "`HOPMAIL_SENDER_POLICY` is set, and it has no `user_id`": verdicts(
+        [Unauthorized(Breach.UNAUTHENTICATED, Violation("properties.user_id", "is missing"))]
+    ),
+    "the policy does not let its login use this `email_from`": verdicts(
+        [Unauthorized(Breach.SENDER_NOT_ALLOWED, Violation("/email_from", "must be another"))]
+    ),
     "it is older than `HOPMAIL_LEDGER_RETENTION`": verdicts([Forgotten(OLD)]),
+    "`HOPMAIL_ALLOWED_RECIPIENT_DOMAINS` (for staging) leaves the recipient out": verdicts(
+        [Barred()]
+    ),
 }
 
 

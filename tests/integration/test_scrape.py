@@ -119,6 +119,7 @@ STATES: Final = (
     State("hopmail_oldest_held_timestamp_seconds", "sum(hopmail_oldest_held_timestamp_seconds)", 0),
     State("hopmail_sessions_open", "sum(hopmail_sessions_open) <= bool 8", 1),
     State("hopmail_consuming_held", "sum(hopmail_consuming_held)", 0),
+    State("hopmail_lane_paused", "sum(hopmail_lane_paused)", 0),
     State(
         "hopmail_transaction_seconds_count",
         "sum(hopmail_transaction_seconds_count)"

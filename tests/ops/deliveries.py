@@ -13,13 +13,16 @@ from consumer.core.disposition import DeadLetter, Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Breach,
     Crashed,
     InDoubt,
     Refused,
     Reply,
     Stage,
     TransactionOutcome,
+    Unauthorized,
     Unreachable,
+    Violation,
 )
 from consumer.worker import Worker
 from publisher_lib.routing import Lane
@@ -115,4 +118,14 @@ def every_outcome() -> Iterator[Handled]:
         verdicts=(
             Verdict((TO, CC), Crashed("KeyError in compose:7"), DeadLetter(Reason.INTERNAL_ERROR)),
         ),
+    )
+    yield replace(handled(Accepted(Reply(250))), verdicts=(_forbidden(),))
+
+
+def _forbidden() -> Verdict:
+    violation = Violation("/email_from", "must be a sender of the login shop")
+    return Verdict(
+        (TO, CC),
+        Unauthorized(Breach.SENDER_NOT_ALLOWED, violation),
+        DeadLetter(Reason.SENDER_NOT_ALLOWED),
     )

@@ -7,13 +7,16 @@ import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consumer.core.paused import Paused
 from consumer.ops import logs
 from consumer.ops.control import LARGEST_BYTES, LOG_LEVEL, NAME, Asked, Control, Damaged
+from publisher_lib.routing import Lane
 from tests.ops.output import Output
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
@@ -29,6 +32,9 @@ DAMAGED = [
     b'{"log_level": "LOUD"}',
     b'{"log_level": ["DEBUG"]}',
     b'{"log_level": 10}',
+    b'{"paused": ["bulk"]}',
+    b'{"paused": {"bulk": {}}}',
+    b'{"paused": {"other": {"by": "a", "reason": "b", "since": "2026-11-28T12:00:00+00:00"}}}',
     b'{"log_level": "DEBUG"}' + b" " * LARGEST_BYTES,
 ]
 
@@ -49,14 +55,48 @@ def test_what_was_asked_is_read_and_taken_back(tmp_path: Path) -> None:
 
 
 def test_what_another_version_asks_stays(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text('{"paused": ["bulk"]}')
+    (tmp_path / NAME).write_text('{"another": ["bulk"]}')
     control = Control(tmp_path)
 
     control.ask(LOG_LEVEL, "DEBUG")
     assert control.read() == Asked(log_level="DEBUG")
     control.ask(LOG_LEVEL, None)
 
-    assert json.loads((tmp_path / NAME).read_text()) == {"paused": ["bulk"]}
+    assert json.loads((tmp_path / NAME).read_text()) == {"another": ["bulk"]}
+
+
+def paused(reason: str) -> Paused:
+    return Paused("ada", reason, datetime(2026, 11, 28, 12, tzinfo=UTC))
+
+
+def test_a_lane_is_paused_and_resumed_whatever_else_is_asked(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+
+    control.ask(LOG_LEVEL, "DEBUG")
+    control.pause({Lane.BULK: paused("first")})
+    control.pause(dict.fromkeys(Lane, paused("second")))
+
+    both = {Lane.BULK: paused("first"), Lane.TRANSACTIONAL: paused("second")}
+    assert Control(tmp_path).read() == Asked(log_level="DEBUG", paused=both)
+
+    control.ask(LOG_LEVEL, None)
+    control.resume([Lane.BULK])
+    assert control.read() == Asked(paused={Lane.TRANSACTIONAL: paused("second")})
+
+    control.resume(Lane)
+    assert control.read() == Asked()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_pause_mends_a_damaged_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    control = Control(tmp_path)
+    assert control.read_leniently() == Asked()
+
+    control.pause({Lane.BULK: paused("why")})
+
+    assert control.read_leniently().paused.keys() == {Lane.BULK}
 
 
 def test_two_that_ask_at_once_both_get_it(tmp_path: Path) -> None:

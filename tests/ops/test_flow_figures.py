@@ -25,6 +25,7 @@ def flow(*, tenth: int = 0, holders: frozenset[str] = frozenset()) -> Flow:
         oldest_held={lane: tenth * 100.5 + number for number, lane in enumerate(Lane)},
         sessions_open={relay: tenth * 8 + number for number, relay in enumerate(RELAYS)},
         holders=holders,
+        paused={Lane.BULK} if tenth else frozenset(),
     )
 
 
@@ -68,5 +69,8 @@ def test_each_figure_is_that_of_the_moment(registry: CollectorRegistry) -> None:
         ("hopmail_consuming_held", "relay"): 1,
         ("hopmail_consuming_held", "ledger"): 0,
         ("hopmail_consuming_held", "full"): 1,
+        ("hopmail_consuming_held", "paused"): 0,
         ("hopmail_consuming_held", "stopping"): 0,
+        ("hopmail_lane_paused", "transactional"): 0,
+        ("hopmail_lane_paused", "bulk"): 1,
     }

@@ -1,9 +1,11 @@
 """The parts that need no broker: URLs, message ids, errors, explanations."""
 
 import pickle
+import ssl
 import time
 import uuid
 from concurrent.futures import Future
+from pathlib import Path
 
 import pika
 import pytest
@@ -16,6 +18,7 @@ from publisher_lib.broker_url import explain, read_urls
 from publisher_lib.message_id import MESSAGE_ID, new_message_id
 from publisher_lib.outgoing import Outgoing
 from publisher_lib.window import Window
+from tests.support.certificates import authority
 
 
 def test_urls_are_read_from_a_list_or_a_text_with_commas() -> None:
@@ -40,6 +43,7 @@ def test_urls_are_read_from_a_list_or_a_text_with_commas() -> None:
         "http://a:secret@h",
         "amqp://a:secret@h:port/",
         "amqp://a@h/",
+        "amqp://[secret",
         "amqp://a:secret@h/?colour=secret",
         "amqp://a:secret@h/?client_properties=secret(",
         [],
@@ -59,6 +63,61 @@ def test_no_option_switches_the_certificates_verification_off() -> None:
         read_urls("amqps://a:secret@h/?ssl_options={'protocol':2%2C'ca_path':'/'}", "app")
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("cacertfile=secret.pem", "the option cacertfile must be an absolute path"),
+        ("keyfile=/secret.pem", "the option keyfile needs certfile"),
+        ("verify=verify_none", "always verified"),
+        ("certfile=/secret.pem&certfile=/secret.pem", "given twice"),
+        ("cacertfile=/secret.pem&ssl_options={}", "exclude one another"),
+    ],
+)
+def test_a_wrong_option_of_tls_is_named_and_not_quoted(query: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as error:
+        read_urls(f"amqps://a:secret@h/?{query}", "app")
+
+    assert "secret" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_certificates_are_for_amqps_only() -> None:
+    with pytest.raises(ValueError, match="the option cacertfile needs amqps://"):
+        read_urls("amqp://a:secret@h/?cacertfile=/ca.pem", "app")
+
+
+def test_options_of_tls_leave_the_others_as_they_are() -> None:
+    with authority() as ca:
+        url = f"amqps://a:b%2Fc@h/v%2Fh?heartbeat=7&cacertfile={ca.cafile}"
+        (broker,) = read_urls(f"{url}&server_name_indication=broker.example", "app")
+        parameters = broker.parameters()
+
+    assert (parameters.host, parameters.port, parameters.virtual_host) == ("h", 5671, "v/h")
+    assert (parameters.heartbeat, parameters.credentials.password) == (7, "b/c")
+    assert parameters.ssl_options.server_hostname == "broker.example"
+    assert len(parameters.ssl_options.context.get_ca_certs()) == 1
+    assert parameters.ssl_options.context.check_hostname
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_option(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("no certificate")
+    with authority() as ca:
+        mine, other = tmp_path / "mine.pem", tmp_path / "other.pem"
+        ca.issue(mine, "me")
+        ca.issue(other, "other")
+        for query, said in (
+            (f"cacertfile={tmp_path}/absent.pem", "absent.pem cannot be read: No such file"),
+            (f"cacertfile={tmp_path}", "cannot be read: Is a directory"),
+            (f"cacertfile={tmp_path}/none.pem", "none.pem holds no certificate in PEM"),
+            (f"certfile={ca.cafile}", "must be a certificate and its key in PEM"),
+            (f"certfile={mine}&keyfile={tmp_path}/none.pem", "must be a certificate and its key"),
+            (f"certfile={mine}&keyfile={other}", "the key is not that of certfile"),
+        ):
+            (broker,) = read_urls(f"amqps://a:b@h/?{query}", "app")
+            with pytest.raises(OSError, match=said):
+                broker.parameters()
+
+
 def test_a_lane_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no lane 'fast': use transactional or bulk"):
         Lane("fast")
@@ -73,10 +132,28 @@ def test_a_lane_that_is_none_is_refused_by_name() -> None:
         (exceptions.AMQPConnectionError(exceptions.AMQPError(OSError(1, "no"))), "no"),
         (exceptions.StreamLostError(), "StreamLostError"),
         (AMQPConnectorStackTimeout(), "accepts connections but does not answer"),
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] …"), "(certificate required)"),
     ],
 )
 def test_errors_are_explained_in_words(error: Exception, words: str) -> None:
     assert words in explain(error)
+
+
+def test_a_connection_cut_off_within_tls_may_want_a_certificate() -> None:
+    plain, secured = read_urls("amqp://a:pw@h/,amqps://a:pw@h/", "app")
+    lost = exceptions.StreamLostError("Stream connection lost: SSLEOFError(8, 'EOF')")
+
+    assert "if it wants a client certificate, certfile=" in secured.explain(lost)
+    assert "certfile=" not in plain.explain(lost)
+    assert "certfile=" not in secured.explain(exceptions.ProbableAuthenticationError())
+
+
+@pytest.mark.parametrize(("code", "cure"), [(10, ""), (20, "; cacertfile= in its URL names")])
+def test_only_for_an_unknown_authority_another_is_the_cure(code: int, cure: str) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "no"
+
+    assert explain(error).startswith(f"the broker's certificate is refused: no{cure}")
 
 
 def test_message_ids_are_of_version_7_and_of_the_present() -> None:

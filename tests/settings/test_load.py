@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from consumer.core.relay_url import RelayURL
+from consumer.core.seal_keys import OpenKey, SealKey
+from consumer.core.sender_policy import SenderPolicy
 from consumer.settings import Settings, SettingsError, load_settings, settings_table
 
 AMQP_URL = "amqp://hopmail:correct-horse@broker:5672/mail"
 SMTP_URL = "smtp://relay-user:battery-staple@relay.example.org:587"
+OPEN_KEY = OpenKey(b"o" * 32).to_text()
 SECRETS = ("correct-horse", "battery-staple")
 
 
@@ -30,7 +34,7 @@ def test_two_settings_are_enough() -> None:
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert [relay.host for relay in settings.relays] == ["relay.example.org"]
+    assert [relay.place for relay in settings.relays] == ["relay.example.org:587"]
     assert settings.retry_delays[0] == timedelta(seconds=30)
     assert settings.max_age == timedelta(days=5)
     assert (settings.smtp_sessions, settings.prefetch, settings.processes) == (4, 64, 2)
@@ -81,6 +85,8 @@ def test_the_prefetch_follows_the_sessions(
         ("WORKER", "7", 7),
         ("GRACE", "10m", timedelta(minutes=10)),
         ("OPERATOR_LOGINS", "ops, admin,", frozenset({"ops", "admin"})),
+        ("SENDER_POLICY", 'shop = ["*"]', SenderPolicy({"shop": frozenset({"*"})})),
+        ("SENDER_POLICY", " None ", None),
         ("METRICS_DIR", "/var/lib/metrics", Path("/var/lib/metrics")),
         ("METRICS_DIR", "none", None),
         ("METRICS_DIR", " None ", None),
@@ -91,6 +97,9 @@ def test_the_prefetch_follows_the_sessions(
         ("LOG_MAX_BYTES", "10000", 10_000),
         ("LOG_KEEP", "90d", timedelta(days=90)),
         ("LOG_STDOUT", "YES", "yes"),
+        ("DEADLETTER_BODY", "Encrypt", "encrypt"),
+        ("DEADLETTER_SEAL_KEY", SealKey(b"s" * 32).to_text(), SealKey(b"s" * 32)),
+        ("DEADLETTER_OPEN_KEYS", OPEN_KEY, (OpenKey(b"o" * 32),)),
     ],
 )
 @pytest.mark.usefixtures("required")
@@ -120,11 +129,15 @@ def test_a_setting_is_read(
         ("PROCESSES", "65", "a whole number from 1 to 64"),
         ("WORKER", "1.5", "a whole number from 0 to 999"),
         ("GRACE", "11m", "must be from 1s to 10m"),
+        ("SENDER_POLICY", "shop: x", "must be TOML: shop ="),
+        ("SENDER_POLICY", " # nobody", "names no login"),
+        ("SENDER_POLICY", "shop = 1", "'shop' must have a list of addresses"),
         ("LOG_LEVEL", "verbose", "must be one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "must be one of auto, json, human"),
         ("LOG_MAX_BYTES", "9999", "a whole number from 10000 to 999999999"),
         ("LOG_KEEP", "59m", "must be from 1h to 3660d"),
         ("LOG_STDOUT", "off", "must be one of yes, no"),
+        ("DEADLETTER_BODY", "drop", "must be one of keep, redact, encrypt"),
         ("LOG_STDOUT", "no", "needs HOPMAIL_LOG_DIR: the log must go somewhere"),
     ],
 )
@@ -163,6 +176,33 @@ def test_a_wrong_ledger_is_shown_unless_it_may_hold_a_password(
     (line,) = faults()
 
     assert line.startswith(f"HOPMAIL_LEDGER_URL: given {shown}; ")
+
+
+@pytest.mark.parametrize("name", ["DEADLETTER_SEAL_KEY", "DEADLETTER_OPEN_KEYS"])
+@pytest.mark.parametrize("given", [OPEN_KEY, OPEN_KEY[:-4], OPEN_KEY.removeprefix("hopmail-open-")])
+@pytest.mark.usefixtures("required")
+def test_a_key_that_opens_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    monkeypatch.setenv(f"HOPMAIL_{name}", given)
+
+    if (name, given) == ("DEADLETTER_OPEN_KEYS", OPEN_KEY):
+        shown = repr(load_settings())
+    else:
+        (shown,) = faults()
+        assert shown.startswith(f"HOPMAIL_{name}: given '***'; ")
+    assert given[-20:-6] not in shown
+
+
+@pytest.mark.usefixtures("required")
+def test_keys_that_open_are_read_from_their_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = OpenKey(b"p" * 32)
+    (tmp_path / "keys").write_text(f"# the first\n{OPEN_KEY}\n# the second\n{other.to_text()}\n")
+    monkeypatch.setenv("HOPMAIL_DEADLETTER_OPEN_KEYS_FILE", str(tmp_path / "keys"))
+
+    assert load_settings().deadletter_open_keys == (OpenKey(b"o" * 32), other)
 
 
 @pytest.mark.usefixtures("required")
@@ -212,6 +252,16 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "amqp://broker?ssl_options=correct-horse",
         "amqp://broker?ssl_options=['correct-horse']",
         "amqps://broker?ssl_options={'protocol': 2, 'password': 'correct-horse'}",
+        "amqps://broker?cacertfile=correct-horse",
+        "amqps://broker?certfile=",
+        "amqps://broker?keyfile=/correct-horse",
+        "amqps://broker?cacertfile=/correct-horse&cacertfile=/correct-horse",
+        "amqps://broker?server_name_indication=correct-horse..x",
+        "amqps://broker?server_name_indication=disable",
+        "amqps://broker?verify=verify_none",
+        "amqps://broker?verify=correct-horse",
+        "amqps://broker?cacertfile=/correct-horse&ssl_options={}",
+        "amqp://broker?cacertfile=/correct-horse",
         "amqp://[correct-horse",
         "amqp://user:correct-horse ü@broker",
         "amqp://good:correct-horse@broker,amqp://bad:correct-horse@:1",
@@ -320,7 +370,11 @@ def test_relays_are_parted_by_commas_in_their_order(monkeypatch: pytest.MonkeyPa
     relays = load_settings().relays
 
     assert [relay.place for relay in relays] == ["a:587", "b:465", "a:25"]
-    assert [relay.password for relay in relays] == ["p,smtp://q", "a,b", None]
+    assert [relay.password for relay in relays if isinstance(relay, RelayURL)] == [
+        "p,smtp://q",
+        "a,b",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -360,6 +414,31 @@ def test_nodes_of_a_cluster_are_parted_by_commas_and_a_password_may_hold_one(
     assert settings.amqp_urls == ("amqp://t%40o:a,b@n1/%2F", "amqps://t%40o:c@n2:5671")
     assert settings.login == "t@o"
     assert settings.trusted_logins == {"t@o", "ops"}
+
+
+@pytest.mark.usefixtures("required")
+def test_a_broker_s_certificates_are_named_as_rabbitmq_names_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = (
+        "amqps://a:b@broker/?cacertfile=/etc/ca.pem&certfile=/etc/me.pem&keyfile=/etc/me%2Bkey.pem"
+        "&server_name_indication=broker.example&verify=verify_peer&heartbeat=5"
+    )
+    monkeypatch.setenv("HOPMAIL_AMQP_URL", url)
+
+    assert load_settings().amqp_urls == (url,)
+
+
+@pytest.mark.usefixtures("required")
+def test_an_empty_file_of_a_policy_is_no_leave_to_send(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "senders.toml").write_text("\n")
+    monkeypatch.setenv("HOPMAIL_SENDER_POLICY_FILE", str(tmp_path / "senders.toml"))
+
+    (line,) = faults()
+
+    assert "names no login" in line
 
 
 @pytest.mark.usefixtures("required")
@@ -435,7 +514,9 @@ def test_secrets_come_from_files_that_variables_name(
     settings = load_settings()
 
     assert settings.amqp_urls == (AMQP_URL,)
-    assert settings.relays[0].password == "battery-staple"
+    (relay,) = settings.relays
+    assert isinstance(relay, RelayURL)
+    assert relay.password == "battery-staple"
 
 
 @pytest.mark.usefixtures("required")

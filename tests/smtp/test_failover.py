@@ -23,6 +23,7 @@ from consumer.core.relay_url import RelayURL
 from consumer.core.transaction import Transaction
 from consumer.smtp import failover as failover_module
 from consumer.smtp.failover import Failover
+from consumer.smtp.relay import Relay
 from consumer.smtp.relays import Relays
 from consumer.smtp.session import GivenBack
 from tests.support.consumer_process import wait_until
@@ -482,7 +483,9 @@ def test_a_busy_thread_leaves_sessions_that_nobody_needs(
     transactor = pair.serve()
     pair.relays.members[0].breaker.open(Unreachable(Stage.CONNECT, "gone"))
     send(transactor)
-    object.__setattr__(pair.relays.members[1].relay.limits, "idle_seconds", 0)
+    second = pair.relays.members[1].relay
+    assert isinstance(second, Relay)
+    object.__setattr__(second.limits, "idle_seconds", 0)
     pair.mend(pair.first)
 
     send(transactor)

@@ -81,6 +81,12 @@ class Broker:
         answer.raise_for_status()
         return answer.json() if answer.content and answer.status_code == requests.codes.ok else None
 
+    def may_manage(self, login: str) -> bool:
+        """Return whether a login whose password is `PASSWORD` may use the management API."""
+        api = urlsplit(self._api)
+        url = f"{api.scheme}://{api.hostname}:{api.port}{api.path}/whoami"
+        return requests.get(url, auth=(login, PASSWORD), timeout=30).ok
+
     def add_user(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
         """Add a login with these rights; its password is `PASSWORD`."""
         self.request("PUT", f"users/{name}", {"password": PASSWORD, "tags": ""})

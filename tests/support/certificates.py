@@ -21,6 +21,17 @@ class Authority:
         self.cafile = directory / "ca.pem"
         self.ca.cert_pem.write_to_path(str(self.cafile))
 
+    def issue(self, file: Path, *names: str, expired: bool = False) -> Path:
+        """Write a certificate for `names`, its chain and its key into a file."""
+        now = datetime.now(UTC)
+        certificate = self.ca.issue_cert(
+            *names,
+            not_before=now - timedelta(days=2),
+            not_after=now - timedelta(days=1) if expired else now + timedelta(days=1),
+        )
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(file))
+        return file
+
     def context(self, *names: str, expired: bool = False) -> SSLContext:
         """Return a server's context, for localhost and 127.0.0.1 unless `names` are given."""
         now = datetime.now(UTC)

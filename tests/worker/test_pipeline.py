@@ -301,3 +301,29 @@ def test_a_copy_that_a_former_login_signed_stays_unbelieved_whoever_died_of_it(
     assert not followup.is_signed
     assert followup.headers["x-hopmail-pending"] == ["b@example.org"]
     assert followup.headers["x-hopmail-login"] == "shop"
+
+
+def test_a_replayed_mail_is_no_older_than_its_replay() -> None:
+    replayed = NOW - timedelta(seconds=4)
+    trail = Trail(1, NOW - timedelta(days=9), ("a@example.org",), "webapp", 1, 1, replayed)
+    again = mail(user_id="hopmail", headers=trail_headers(trail))
+
+    deferred = WORKER.handle(again, lambda _: (("a@example.org", Refused(Stage.RCPT, LATER)),))
+    accepted = WORKER.handle(again, accept)
+
+    assert deferred is not None
+    assert [Retry(STEP, 2)] == [verdict.disposition for verdict in deferred.verdicts]
+    (copy,) = deferred.followups
+    assert copy.headers["x-hopmail-replayed"] == 1
+    assert copy.headers["x-hopmail-replayed-at-ms"] == int(replayed.timestamp() * 1000)
+    assert accepted is not None
+    assert accepted.latency_seconds == pytest.approx(4.0)
+
+
+def test_no_app_can_make_its_mail_look_younger() -> None:
+    forged = {"x-hopmail-replayed-at-ms": int(NOW.timestamp() * 1000)}
+
+    handled = WORKER.handle(mail(user_id="webapp", headers=forged), unexpected)
+
+    assert handled is not None
+    assert [DeadLetter(Reason.UNTRUSTED_HEADERS)] == [v.disposition for v in handled.verdicts]

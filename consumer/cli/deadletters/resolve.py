@@ -1,42 +1,29 @@
-"""`hopmail deadletters`: dead letters that wait for a person's word."""
+"""`hopmail deadletters resolve`: a person's word on what nobody could know."""
 
-import logging
 from datetime import UTC, datetime
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import DeadLetters, dead_letters
+from consumer.amqp.dead_letters import DeadLetters
 from consumer.amqp.properties import copy_properties
+from consumer.cli.dead_body import BodyWithheld, body_of
+from consumer.cli.deadletters.hands import CLOSE_SECONDS, CONFIRM_SECONDS, count, fail, opened
 from consumer.cli.start import settings_or_exit
+from consumer.core.dead_body import BodyState, state_of
+from consumer.core.dead_letter import reason_of, trail_of
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
-from consumer.core.exit_code import ExitCode
-from consumer.core.followup import REASON, sent_again, sent_again_as
+from consumer.core.followup import sent_again, sent_again_as
 from consumer.core.ledger import Wanted, fingerprint
-from consumer.core.trail import Trail, read_trail
+from consumer.core.trail import Trail
 from consumer.ledger.by_hand import note_as_sent
 from consumer.ledger.opening import LedgerUnusable, open_ledger
 from consumer.ledger.store import LedgerTrouble
 from consumer.settings import Settings
 from publisher_lib.confirms import ConfirmedPublisher
-from publisher_lib.errors import PublishError
-
-app = typer.Typer(no_args_is_help=True, help="Dead letters that wait for a person's word.")
-
-CONFIRM_SECONDS = 30.0
-CLOSE_SECONDS = 5.0
 
 
-@app.callback()
-def deadletters() -> None:
-    """Settle dead letters that wait for a person's word."""
-    # A person reads our own line; what was logged on the way says it again.
-    logging.getLogger().addHandler(logging.NullHandler())
-
-
-@app.command()
 def resolve(
     message_id: Annotated[str, typer.Argument(help="Of the dead letter `in_doubt`.")],
     *,
@@ -51,37 +38,27 @@ def resolve(
         raise typer.BadParameter("say either --sent or --resend")
     settings = settings_or_exit()
     try:
-        with dead_letters(settings.amqp_urls) as queue:
+        with opened(settings) as queue:
             found = queue.find(lambda each: each.properties.message_id == message_id)
-            held = [each for each in found if _reason(each) is Reason.IN_DOUBT]
+            held = [each for each in found if reason_of(each) == Reason.IN_DOUBT]
             if not held:
                 others = "".join(
-                    f"; one has the reason `{name}`" for name in sorted(set(map(_reason, found)))
+                    f"; one has the reason `{name}`" for name in sorted(set(map(reason_of, found)))
                 )
-                _fail(f"no dead letter `in_doubt` has the message id {message_id!r}{others}")
+                fail(f"no dead letter `in_doubt` has the message id {message_id!r}{others}")
             _refuse_untrusted(settings, held)
             held = _of_one_login(settings, held, login)
             (_note_as_sent if sent else _send_again)(settings, queue, held)
-    except BrokerUnavailable as error:
-        _fail(f"broker: {error}")
     except (LedgerUnusable, LedgerTrouble) as error:
-        _fail(f"ledger: {error}; the dead letter is untouched")
-    except PublishError as error:
-        _fail(f"not sent again: {error}")
-
-
-def _reason(delivery: Delivery) -> Reason | str:
-    """Return why it is one: a word of ours, or `unknown`; RabbitMQ's own have none."""
-    try:
-        return Reason(str(delivery.properties.headers.get(REASON)))
-    except ValueError:
-        return "unknown"
+        fail(f"ledger: {error}; the dead letter is untouched")
+    except BodyWithheld as error:
+        fail(f"{message_id}: {error}; the dead letter is untouched")
 
 
 def _refuse_untrusted(settings: Settings, held: list[Delivery]) -> None:
     for delivery in held:
         if (login := delivery.properties.user_id) not in settings.trusted_logins:
-            _fail(
+            fail(
                 f"its headers were written by the login {login!r}, which is not the consumer's:"
                 " use the consumer's HOPMAIL_AMQP_URL, or name that login in"
                 " HOPMAIL_OPERATOR_LOGINS"
@@ -95,7 +72,7 @@ def _of_one_login(settings: Settings, held: list[Delivery], login: str | None) -
         return held
     if login not in logins:
         names = ", ".join(map(repr, logins))
-        _fail(f"dead letters with this id are of {names}: say which by --login")
+        fail(f"dead letters with this id are of {names}: say which by --login")
     return [each for each in held if (_trail(settings, each).login or "") == login]
 
 
@@ -107,11 +84,14 @@ def _note_as_sent(settings: Settings, queue: DeadLetters, held: list[Delivery]) 
     try:
         for delivery in held:
             message_id, trail = delivery.properties.message_id or "", _trail(settings, delivery)
-            mark = fingerprint(message_id, delivery.body)
-            # No later than that of --resend, which would be passed over if this is interrupted.
-            generation = sent_again_as(trail).generation
-            wanted = Wanted(trail.key(message_id), generation, mark, trail.pending or ())
-            late = note_as_sent(ledger, wanted)
+            late: tuple[str, ...] = ()
+            # Of what was redacted no copy can be sent any more: nothing is to be noted against it.
+            if state_of(delivery.body) is not BodyState.REDACTED:
+                mark = fingerprint(message_id, body_of(delivery, settings))
+                # No later than that of --resend, passed over otherwise if this is interrupted.
+                generation = sent_again_as(delivery, trail, datetime.now(UTC)).generation
+                wanted = Wanted(trail.key(message_id), generation, mark, trail.pending or ())
+                late = note_as_sent(ledger, wanted)
             queue.ack(delivery)
             typer.echo(f"✓ {message_id}: taken as sent to {_recipients(trail)}")
             if late:
@@ -126,12 +106,13 @@ def _send_again(settings: Settings, queue: DeadLetters, held: list[Delivery]) ->
     try:
         for delivery in held:
             trail = _trail(settings, delivery)
-            copy = sent_again(delivery, trail)
+            body = body_of(delivery, settings)
+            copy = sent_again(delivery, trail, datetime.now(UTC))
             publisher.submit(
                 copy.exchange,
                 copy.routing_key,
                 copy_properties(delivery, copy, settings.login),
-                delivery.body,
+                body,
                 CONFIRM_SECONDS,
             ).result()
             queue.ack(delivery)
@@ -143,14 +124,8 @@ def _send_again(settings: Settings, queue: DeadLetters, held: list[Delivery]) ->
 
 
 def _trail(settings: Settings, delivery: Delivery) -> Trail:
-    return read_trail(delivery.properties, settings.trusted_logins, datetime.now(UTC))
+    return trail_of(delivery, settings.trusted_logins, datetime.now(UTC))
 
 
 def _recipients(trail: Trail) -> str:
-    count = len(trail.pending or ())
-    return f"{count} recipient{'' if count == 1 else 's'}"
-
-
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"✗ {line}", err=True)
-    raise typer.Exit(ExitCode.FAILED) from None
+    return count(len(trail.pending or ()), "recipient")

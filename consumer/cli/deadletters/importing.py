@@ -1,0 +1,127 @@
+"""`hopmail deadletters import`: exported dead letters, back into the queue."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Final
+
+import typer
+
+from consumer.amqp.dead_letters import DeadLetters
+from consumer.amqp.properties import copy_properties
+from consumer.cli.deadletters.confirmed import Confirmed
+from consumer.cli.deadletters.export import SPOOL_BYTES, STDIO, FileArgument
+from consumer.cli.deadletters.hands import (
+    CLOSE_SECONDS,
+    CONFIRM_SECONDS,
+    count,
+    fail,
+    opened,
+    progress,
+    stoppable,
+)
+from consumer.cli.start import settings_or_exit
+from consumer.core.dead_letter import identity, is_trusted
+from consumer.core.dead_letter_json import Damaged, import_headers, read_line
+from consumer.core.delivery import Delivery
+from consumer.core.handled import Followup
+from consumer.core.topology import DEAD_KEY
+from consumer.settings import Settings
+from publisher_lib.confirms import ConfirmedPublisher
+from publisher_lib.routing import DEAD_EXCHANGE
+
+SHOWN_DAMAGES: Final = 10
+
+
+def import_(
+    file: FileArgument,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also those that lie in the queue already.")
+    ] = False,
+) -> None:
+    """Put exported dead letters back into the queue; those that are there are left out.
+
+    Nothing is imported from a file with a damaged line.
+    """
+    settings = settings_or_exit()
+    with _read(file) as source:
+        total = _check(source)
+        with opened(settings) as queue:
+            there = set() if again else set(queue.each(identity))
+            imported, trouble = _import(settings, queue, source, there, total)
+    typer.echo(f"✓ {count(imported)} imported")
+    if trouble:
+        fail(f"{trouble}; run it again for the rest")
+    if total > imported:
+        typer.echo(f"  {total - imported} lay in the queue already")
+
+
+def _import(
+    settings: Settings, queue: DeadLetters, source: IO[str], there: set[str], total: int
+) -> tuple[int, str]:
+    publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
+    with stoppable() as is_stopped, progress("importing", total) as step:
+        confirmed = Confirmed(queue, step)
+        try:
+            for delivery in _deliveries(source):
+                confirmed.pause()
+                if is_stopped() or confirmed.trouble:
+                    break
+                if (its := identity(delivery)) in there:
+                    continue
+                there.add(its)
+                confirmed.put(None, publisher.submit(*_copy(settings, delivery), CONFIRM_SECONDS))
+            confirmed.finish()
+        finally:
+            publisher.close(CLOSE_SECONDS)
+        stopped = "stopped" if is_stopped() else ""
+        return confirmed.count, confirmed.trouble or stopped
+
+
+def _copy(settings: Settings, delivery: Delivery) -> tuple[str, str, object, bytes]:
+    # What nobody vouched for is not vouched for by us.
+    signed = is_trusted(delivery.properties, settings.trusted_logins)
+    copy = Followup(DEAD_EXCHANGE, DEAD_KEY, import_headers(delivery), is_signed=signed)
+    properties = copy_properties(delivery, copy, settings.login)
+    return copy.exchange, copy.routing_key, properties, delivery.body
+
+
+def _check(source: IO[str]) -> int:
+    """Return how many lines there are, each a dead letter; exit naming those that are damaged."""
+    damages, total = [], 0
+    for number, line in enumerate(source, 1):
+        if line.strip():
+            total += 1
+            try:
+                read_line(line)
+            except Damaged as damage:
+                damages.append(f"line {number}: {damage}")
+    for told in damages[:SHOWN_DAMAGES]:
+        typer.echo(f"✗ {told}", err=True)
+    if damages:
+        fail(f"{count(len(damages), 'line')} of {total} damaged; nothing was imported")
+    return total
+
+
+def _deliveries(source: IO[str]) -> Iterator[Delivery]:
+    source.seek(0)
+    return (read_line(line) for line in source if line.strip())
+
+
+@contextmanager
+def _read(name: str) -> Iterator[IO[str]]:
+    if name == STDIO:
+        with SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="utf-8", newline="\n") as spool:
+            shutil.copyfileobj(sys.stdin, spool)
+            spool.seek(0)
+            yield spool
+        return
+    try:
+        with Path(name).open(encoding="utf-8", errors="replace", newline="\n") as source:
+            yield source
+    except OSError as error:
+        fail(f"{name} cannot be read: {error.strerror}")

@@ -1,0 +1,95 @@
+"""`hopmail deadletters purge`: remove dead letters for good."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from consumer.amqp.dead_letters import DeadLetters
+from consumer.cli.deadletters.choose import (
+    DomainOption,
+    IDs,
+    LaneOption,
+    LoginOption,
+    OlderOption,
+    ReasonOption,
+    YesOption,
+    chosen,
+)
+from consumer.cli.deadletters.hands import (
+    ask,
+    count,
+    fail,
+    letters,
+    opened,
+    progress,
+    stoppable,
+)
+from consumer.cli.start import settings_or_exit
+from consumer.core.dead_letter import identity
+from consumer.core.dead_letter_choice import age_group
+from consumer.core.delivery import Delivery
+
+
+def purge(
+    ids: IDs = None,
+    *,
+    reasons: ReasonOption = None,
+    lanes: LaneOption = None,
+    domains: DomainOption = None,
+    logins: LoginOption = None,
+    older_than: OlderOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+    yes: YesOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+) -> None:
+    """Remove dead letters for good: nobody will get them. `export` keeps them in a file first."""
+    choice = chosen(
+        ids,
+        reasons=reasons,
+        lanes=lanes,
+        domains=domains,
+        logins=logins,
+        older_than=older_than,
+    )
+    if choice.is_open != everything:
+        raise typer.BadParameter("say which by an id or an option, or --all")
+    settings, now = settings_or_exit(), datetime.now(UTC)
+    wanted: set[str] = set()
+    groups: Counter[tuple[str, str]] = Counter()
+    with opened(settings) as queue:
+        for letter in letters(queue, settings, choice):
+            wanted.add(letter.id)
+            groups[letter.reason, age_group(letter, now)] += 1
+        there = queue.count
+    for (reason, age), number in groups.most_common():
+        typer.echo(f"  {number:>6} {reason}, dead {age}")
+    if dry_run:
+        return
+    total = groups.total()
+    if not total:
+        fail("no dead letter is meant")
+    ask(f"Remove {total} of {count(there)} for good?", yes=yes)
+    with opened(settings) as queue:
+        removed, stopped = _purge(queue, wanted)
+    typer.echo(f"✓ {count(removed)} removed")
+    if stopped:
+        fail(f"stopped; {count(total - removed)} left as they were")
+
+
+def _purge(queue: DeadLetters, wanted: set[str]) -> tuple[int, bool]:
+    """Remove what was shown, and nothing that came since; return how many."""
+    removed = 0
+
+    def look(delivery: Delivery) -> Delivery | None:
+        return delivery if identity(delivery) in wanted else None
+
+    with stoppable() as is_stopped, progress("removing", len(wanted)) as step:
+        for delivery in queue.each(look):
+            if is_stopped():
+                return removed, True
+            queue.ack(delivery)
+            removed += 1
+            step()
+    return removed, False

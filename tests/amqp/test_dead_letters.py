@@ -1,0 +1,122 @@
+"""The dead-letter queue, looked through: nothing is lost, and its order stays."""
+
+import pytest
+
+from consumer.amqp.connection import BrokerUnavailable
+from consumer.amqp.dead_letters import DeadLetters, InOtherHands, dead_letters
+from consumer.core.delivery import Delivery
+from consumer.core.topology import DEAD_QUEUE
+from tests.support.broker import VirtualHost
+from tests.support.dead_letters import bury, dead_letter, lying, many
+
+PIECE = 20
+COUNT = 150
+LISTINGS = 50
+IDS = [f"m-{number}" for number in range(COUNT)]
+
+
+@pytest.fixture
+def buried(vhost: VirtualHost) -> VirtualHost:
+    """A virtual host with 150 dead letters."""
+    vhost.declare_topology()
+    bury(vhost, *many(COUNT))
+    return vhost
+
+
+def ids(queue: DeadLetters) -> list[str | None]:
+    return list(queue.each(lambda delivery: delivery.properties.message_id))
+
+
+def test_listed_fifty_times_nothing_is_dropped_and_the_order_stays(buried: VirtualHost) -> None:
+    for _listing in range(LISTINGS):
+        with dead_letters((buried.url,), PIECE) as queue:
+            assert queue.count == COUNT
+            assert ids(queue) == IDS
+
+    assert lying(buried) == IDS
+
+
+def test_more_than_one_consumer_may_hold_are_all_seen(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    bury(vhost, *many(2500))
+    wanted = [f"m-{number}" for number in range(2500)]
+
+    for _listing in range(2):
+        with dead_letters((vhost.url,), 1000) as queue:
+            assert ids(queue) == wanted
+
+    assert lying(vhost) == wanted
+
+
+def test_what_is_acked_is_gone_and_the_rest_stays_in_its_order(buried: VirtualHost) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        for delivery in queue.each(_odd):
+            queue.ack(delivery)
+
+    assert lying(buried) == IDS[::2]
+
+
+def _odd(delivery: Delivery) -> Delivery | None:
+    return delivery if int((delivery.properties.message_id or "").removeprefix("m-")) % 2 else None
+
+
+@pytest.mark.parametrize("seen", [0, 1, 30])
+def test_left_early_everything_goes_back_to_its_place(buried: VirtualHost, seen: int) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        each = queue.each(lambda delivery: delivery.properties.message_id)
+        assert [next(each) for _ in range(seen)] == IDS[:seen]
+
+    assert lying(buried) == IDS
+
+
+def test_what_comes_meanwhile_is_left_for_the_next_time(buried: VirtualHost) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        each = queue.each(lambda delivery: delivery.properties.message_id)
+        first = next(each)
+        late = VirtualHost(buried.broker, buried.name)
+        for number in range(30):
+            late.publish_raw(b"{}", exchange="email.dead", lane="dead", message_id=f"late-{number}")
+        assert [first, *each] == IDS
+
+    assert lying(buried) == IDS + [f"late-{number}" for number in range(30)]
+
+
+def test_of_two_who_look_at_once_one_waits(buried: VirtualHost) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        with (
+            pytest.raises(InOtherHands, match="try again"),
+            dead_letters((buried.url,), PIECE, 0.3),
+        ):
+            pass
+        assert ids(queue) == IDS
+    with dead_letters((buried.url,), PIECE, 0.3) as queue:
+        assert ids(queue) == IDS
+
+
+def test_one_that_somebody_gets_meanwhile_is_not_awaited(buried: VirtualHost) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        each = queue.each(lambda delivery: delivery.properties.message_id)
+        first = next(each)
+        with buried.channel() as channel:
+            channel.basic_get(DEAD_QUEUE)
+            assert len([first, *each]) == COUNT - 1
+
+    assert sorted(lying(buried)) == sorted(IDS)
+
+
+def test_a_queue_that_is_not_there_is_told_with_its_cure(vhost: VirtualHost) -> None:
+    with (
+        pytest.raises(BrokerUnavailable, match="hopmail topology apply"),
+        dead_letters((vhost.url,)),
+    ):
+        pass
+
+
+def test_an_empty_queue_has_nothing_to_show(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+
+    with dead_letters((vhost.url,)) as queue:
+        assert ids(queue) == []
+
+    bury(vhost, dead_letter("m-1"))
+    assert lying(vhost) == ["m-1"]

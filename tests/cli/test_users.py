@@ -1,0 +1,66 @@
+"""`hopmail topology users`: what it prints is what a broker can be told."""
+
+import base64
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from consumer.core.permissions import ROLES
+from tests.cli.command import ROOT, environment, hopmail
+from tests.support.roles import definitions
+
+
+def test_each_login_is_a_pair_of_commands() -> None:
+    ended = hopmail("topology", "users", "--app", "shop", "--app", "blog", "--vhost", "/a b")
+
+    lines = [line for line in ended.stdout.splitlines() if line[:1] not in {"", "#"}]
+    logins = ["shop", "blog", "hopmail-consumer", "hopmail-operator", "hopmail-deploy"]
+    assert ended.returncode == 0
+    assert lines[::2] == [f"rabbitmqctl add_user {login}" for login in logins]
+    assert lines[1] == "rabbitmqctl set_permissions --vhost '/a b' shop '^$' '^email$' '^$'"
+    for role in ROLES:
+        assert f"# {role.meaning}" in ended.stdout.splitlines()
+
+
+def test_definitions_hold_salted_hashes_and_no_password() -> None:
+    passwords = ["first", "second", "third", "fourth"]
+
+    found = definitions("mail", "shop", "mailer", passwords)
+
+    assert [user["name"] for user in found["users"]] == [
+        *("shop", "mailer-consumer", "mailer-operator", "mailer-deploy")
+    ]
+    assert {each["vhost"] for each in found["permissions"]} == {"mail"}
+    assert not any(user["tags"] for user in found["users"])
+    for user, password in zip(found["users"], passwords, strict=True):
+        octets = base64.b64decode(user["password_hash"])
+        assert octets[4:] == hashlib.sha256(octets[:4] + password.encode()).digest()
+    assert not any(password in str(found) for password in passwords)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--app", "a b"), "a login is made of letters"),
+        (("--app", "$(id)"), "a login is made of letters"),
+        (("--prefix", "-x"), "a login is made of letters"),
+        (("--app", "hopmail-deploy"), "must differ"),
+        (("--definitions",), "no password for webapp"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: tuple[str, ...], said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "consumer", "topology", "users", *arguments],
+        cwd=ROOT,
+        env=environment() | {"COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr

@@ -1,0 +1,56 @@
+"""Rights are anchored, and each role's match what it needs of any ladder."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from consumer.core.permissions import CONSUMER, DEPLOY, OPERATOR, PUBLISHER, ROLES, Role
+from consumer.core.topology import topology
+
+WHOLE = topology((timedelta(seconds=30), timedelta(minutes=90), timedelta(days=7)))
+EXCHANGES = frozenset(WHOLE.exchanges)
+QUEUES = frozenset(queue.name for queue in WHOLE.queues)
+LANES = frozenset({"email.transactional.v1", "email.bulk.v1"})
+DEAD = frozenset({"email.dead.v1"})
+STRANGE = frozenset(
+    {
+        *("", "amq.default", "amq.direct", "e", "emailx", "xemail", "xemail.dead", "email.x"),
+        *("email.dead.v1.x", "email.dead.v", "x.email.bulk.v1", "email.bulk.v1x", "emailxdead"),
+        *("other", "other.email", "emailxbulkxv1", "EMAIL"),
+    }
+)
+NONE: frozenset[str] = frozenset()
+
+
+def matched(right: str) -> set[str]:
+    """Return the names that RabbitMQ would find a right to: it searches, and does not match."""
+    return {name for name in EXCHANGES | QUEUES | STRANGE if re.search(right, name)} - {""}
+
+
+@pytest.mark.parametrize(
+    ("role", "configure", "write", "read"),
+    [
+        (PUBLISHER, NONE, {"email"}, NONE),
+        (CONSUMER, NONE, EXCHANGES, LANES),
+        (OPERATOR, NONE, {"email", "email.dead"}, DEAD),
+        (DEPLOY, EXCHANGES | QUEUES, EXCHANGES | QUEUES, EXCHANGES | QUEUES),
+    ],
+)
+def test_a_role_has_the_least_it_needs(
+    role: Role, configure: set[str], write: set[str], read: set[str]
+) -> None:
+    assert matched(role.configure) == configure
+    assert matched(role.write) == write
+    assert matched(role.read) == read
+
+
+def test_rights_hold_for_the_next_version_of_a_queue() -> None:
+    assert re.search(CONSUMER.read, "email.bulk.v2")
+    assert re.search(OPERATOR.read, "email.dead.v2")
+    assert re.search(DEPLOY.configure, "email.bulk.retry.30s.v12")
+
+
+def test_every_role_says_what_it_is_for() -> None:
+    assert all(role.meaning for role in ROLES)
+    assert len({role.name for role in ROLES}) == len(ROLES)
