@@ -68,7 +68,7 @@ test-cluster:  ## test with a cluster of three brokers, whose nodes die, freeze 
 
 test-image:  ## build the container image on a base made here, and run it (a few minutes, as root)
 	@dev/setup.sh --with broker --with smtp-sink --with image
-	@$(python) -m dev.broker exec -- $(python) -m pytest -v tests/image
+	@$(python) -m dev.broker exec -- $(python) -m pytest -m image -v tests/image
 
 bench:  ## measure Hopmail beside its peers (a quarter of an hour); ONLY=drain a part, QUICK=1 a trial, into .state/benchmarks
 	@dev/setup.sh --with broker --with smtp-sink --with bench

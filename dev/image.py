@@ -26,11 +26,6 @@ IMAGE: Final = "localhost/hopmail"
 WHEELS: Final = "/wheels"
 
 
-def can_be_built() -> bool:
-    """Whether this machine has what it takes."""
-    return all(map(shutil.which, ("buildah", "debootstrap")))
-
-
 @dataclass(frozen=True)
 class Image:
     """A built image: where its files can be read, and what it says of itself."""

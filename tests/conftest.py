@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dev.image import can_be_built
 from tests.support.broker import Broker, VirtualHost
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -23,12 +22,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-def pytest_report_header() -> list[str]:
-    """Say what is left out here, and how to have it."""
-    left_out = "tests/image is left out, as buildah or debootstrap is missing: `make test-image`"
-    return [] if can_be_built() else [left_out]
 
 
 @pytest.fixture(scope="session")

@@ -358,6 +358,6 @@ def test_help_says_what_it_does() -> None:
     ended = hopmail("lookup", "--help")
 
     assert ended.returncode == 0
-    assert "Show what became of a message and where it is now" in ended.stdout
+    assert "Show what became of a message, and where it is now" in ended.stdout
     for option in ("--login", "--json", "--addresses"):
         assert option in ended.stdout

@@ -16,7 +16,7 @@ from tests.support.container import Container, container
 from tests.support.smtp_server import SmtpServer, smtp_server
 
 # The first test builds it, and the first time its base too.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
 MB = 1_000_000
 EMAIL = json.dumps(
@@ -214,4 +214,5 @@ def test_what_it_says_of_itself(image: Image) -> None:
 def test_what_is_ours_in_it_is_small(image: Image) -> None:
     sizes = (path.stat().st_size for path in (image.root / "opt/hopmail").rglob("*"))
 
-    assert sum(sizes) < 60 * MB
+    # 11 MB of it are cryptography's, for HOPMAIL_DEADLETTER_BODY=encrypt.
+    assert sum(sizes) < 72 * MB

@@ -308,4 +308,4 @@ def test_over_tls_the_certificate_is_verified(
                     receipt = publisher.publish(email())
                 assert ids(vhost) == [receipt.message_id]
             else:
-                assert "certificate verify failed" in refusal(proxy.url)
+                assert "certificate is refused" in refusal(proxy.url)
