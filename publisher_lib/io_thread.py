@@ -12,6 +12,7 @@ from publisher_lib.broker_url import BrokerURL
 from publisher_lib.courier import GOODBYE_SECONDS, Courier
 from publisher_lib.loop import Loop
 from publisher_lib.outgoing import Outgoing
+from publisher_lib.pika_log import THREAD_NAME, keep_from_the_app
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class IOThread:
         self._is_closing = False
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="publisher_lib", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         _running.add(self)
         self._thread.start()
 
@@ -122,5 +123,6 @@ def _abandon_in_child() -> None:
     _running.clear()
 
 
+keep_from_the_app()
 atexit.register(_close_at_exit)
 os.register_at_fork(after_in_child=_abandon_in_child)

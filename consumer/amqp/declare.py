@@ -168,7 +168,7 @@ def _difference(name: str, refusal: Any) -> Difference:
             f"needs {_plain(found['wanted'])}",
             f"empty and delete this {found['kind']}, then run `hopmail topology apply`",
         )
-    return Difference(name, refusal.reply_text, "compare it with the topology in the README")
+    return Difference(name, refusal.reply_text, "see what RabbitMQ says of it in its own log")
 
 
 def _plain(value: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IXOTH
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import typer
 
@@ -20,7 +21,10 @@ from consumer.ledger.probe import probe
 from consumer.settings import Settings, mask_urls
 from consumer.smtp.member import relay_at
 
-Line = tuple[bool, str]
+Line = tuple[bool | None, str]
+"""Whether it is right, None where it may be, and what was seen."""
+
+MARKS: Final = {True: "✓", False: "✗", None: "!"}
 
 
 def check() -> None:
@@ -30,18 +34,18 @@ def check() -> None:
     One that is there is only locked for a moment, and a folder made and removed beside it.
     """
     settings = settings_or_exit()
-    lines = [(True, "settings: read")]
+    lines: list[Line] = [(True, "settings: read")]
     typer.echo(_show(lines[0]))
     for line in _lines(settings):
         typer.echo(_show(line))
         lines.append(line)
-    if not all(good for good, _text in lines):
+    if any(good is False for good, _text in lines):
         raise typer.Exit(ExitCode.FAILED)
 
 
 def _show(line: Line) -> str:
     good, text = line
-    return f"{'✓' if good else '✗'} {text}"
+    return f"{MARKS[good]} {text}"
 
 
 def _lines(settings: Settings) -> Iterator[Line]:
@@ -49,7 +53,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _senders(settings)
     yield from _relays(settings)
     yield from _rates(settings)
-    yield from ((True, f"NOT FOR PRODUCTION: {caution}") for caution in cautions(settings))
+    yield from ((None, f"not for production: {caution}") for caution in cautions(settings))
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
     yield from _dead_bodies(settings)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
@@ -69,10 +69,22 @@ def status(*, watch: Watch = False, as_json: AsJSON = False, workers: Workers = 
 
 
 def _watch(look: Callable[[], RenderableType]) -> None:
-    with suppress(KeyboardInterrupt), Live(look(), console=_console()) as live:
+    console = _console()
+    if not console.is_terminal:
+        _print_again(look, console)
+    with suppress(KeyboardInterrupt), Live(look(), console=console) as live:
         while True:
             time.sleep(AGAIN_SECONDS)
             live.update(look())
+    raise typer.Exit(ExitCode.OK)
+
+
+def _print_again(look: Callable[[], RenderableType], console: Console) -> NoReturn:
+    with suppress(KeyboardInterrupt):
+        while True:
+            console.print(look(), "", crop=False)
+            console.file.flush()
+            time.sleep(AGAIN_SECONDS)
     raise typer.Exit(ExitCode.OK)
 
 

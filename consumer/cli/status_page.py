@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +33,7 @@ def page(status: Status) -> RenderableType:
     return Group(*parts)
 
 
-def _answer(status: Status) -> Iterator[Text]:
+def _answer(status: Status) -> Iterator[RenderableType]:
     found = obstacles(status)
     if found:
         yield Text("✗ mail does not flow", style="red")
@@ -42,7 +43,7 @@ def _answer(status: Status) -> Iterator[Text]:
         yield Text("✓ mail waits, as it is paused", style="yellow")
     for style, lines in (("red", found), ("yellow", remarks(status))):
         for line in lines:
-            yield Text(f"  {line}", style=style, no_wrap=True, overflow="ignore")
+            yield Padding(Text(line, style=style), (0, 0, 0, 2))
 
 
 def _table(*columns: str) -> Table:

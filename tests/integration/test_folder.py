@@ -68,7 +68,7 @@ def test_check_says_whether_the_folder_can_be_written_to(
 
     assert (good.returncode, bad.returncode) == (0, 1)
     assert f"✓ relay folder: {tmp_path}/new can be written to" in good.stdout
-    assert "✓ NOT FOR PRODUCTION: HOPMAIL_SMTP_URL is a folder" in good.stdout
+    assert "! not for production: HOPMAIL_SMTP_URL is a folder" in good.stdout
     assert "✗ relay folder: the folder cannot be written to (" in bad.stdout
 
 

@@ -1,15 +1,19 @@
 """`hopmail status` beside real consumers, a real broker and a real relay."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue
@@ -168,6 +172,7 @@ def test_what_does_not_go_together_is_refused(vhost: VirtualHost) -> None:
 def test_it_is_watched_until_ctrl_c(vhost: VirtualHost) -> None:
     vhost.declare_topology()
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with subprocess.Popen(
         [sys.executable, "-m", "consumer", "status", "--watch"],
         cwd=ROOT,
@@ -182,3 +187,20 @@ def test_it_is_watched_until_ctrl_c(vhost: VirtualHost) -> None:
         assert process.wait(20) == 0
     os.close(ours)
     os.close(theirs)
+    assert b"start `hopmail run`" in b" ".join(shown.split()), "the end of a line of over 80"
+
+
+def test_it_may_be_watched_through_a_pipe(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    with subprocess.Popen(
+        [sys.executable, "-m", "consumer", "status", "--watch"],
+        cwd=ROOT,
+        env=environment(**settings_of(vhost, "smtp://127.0.0.1:1?tls=none")),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        looks = [line for line in islice(process.stdout, 20) if "mail does not flow" in line]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert len(looks) > 1

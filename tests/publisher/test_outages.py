@@ -1,11 +1,13 @@
 """The broker is away, silent, or cut off: nothing confirmed is lost, and doubt is called doubt."""
 
+import logging
 import socket
 import ssl
 from datetime import timedelta
 
 import pika
 import pytest
+from pika import exceptions
 
 from publisher_lib import NotPublished, OutcomeUnknown, Publisher
 from publisher_lib.io_thread import IOThread
@@ -42,6 +44,26 @@ def refusal(url: str) -> str:
 def test_a_host_that_cannot_be_reached_is_named_with_the_reason() -> None:
     assert "127.0.0.1:1: " in (text := refusal(NOWHERE))
     assert "Connection refused" in text
+
+
+def test_of_pika_s_lines_the_app_sees_those_of_its_own_use_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusal(NOWHERE)
+    told = [record.name for record in caplog.records if record.name.startswith("pika")]
+    with pytest.raises(exceptions.AMQPConnectionError):
+        pika.BlockingConnection(pika.URLParameters(NOWHERE))
+
+    assert told == []
+    assert any(record.name.startswith("pika") for record in caplog.records)
+
+
+def test_whoever_asks_pika_for_everything_gets_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pika")
+
+    refusal(NOWHERE)
+
+    assert any(record.name.startswith("pika") for record in caplog.records)
 
 
 def test_every_host_that_was_tried_is_named() -> None:

@@ -1,0 +1,24 @@
+"""pika's own log lines, where it works for the library.
+
+Of a broker that is away it writes half a dozen at ERROR, some with a traceback, at each try; the
+error that the app gets, and `publisher connection lost` in its log, say it in one.
+"""
+
+import logging
+from typing import Final
+
+THREAD_NAME: Final = "publisher_lib"
+
+
+def keep_from_the_app() -> None:
+    """Drop these lines; those of the app's own use of pika, and at DEBUG all of them, stay."""
+    for name in tuple(logging.root.manager.loggerDict):
+        if name.startswith("pika."):
+            # A logger's filter is not asked about the records of those below it.
+            logging.getLogger(name).addFilter(_is_wanted)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return record.threadName != THREAD_NAME or logging.getLogger(record.name).isEnabledFor(
+        logging.DEBUG
+    )
