@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.core.topology import DEAD_QUEUE, Queue, lane_queue, topology
+from consumer.core.permissions import CONSUMER, OPERATOR, PUBLISHER, Role
+from consumer.core.topology import Queue, topology
 from consumer.settings.model import Settings
 from consumer.settings.read import read_ladder
-from publisher_lib.routing import DEAD_EXCHANGE, EXCHANGE, RETRY_EXCHANGE, Lane
 
 FILE: Final = Path(__file__).parents[1] / "deploy" / "rabbitmq" / "definitions.json"
 VHOST: Final = "/"
@@ -22,7 +22,6 @@ LADDER: Final = read_ladder(Settings.model_fields["retry_delays"].default)
 def definitions() -> dict[str, Any]:
     """Return them. None of the logins may make or remove anything: all is there."""
     wanted = topology(LADDER)
-    lanes = tuple(map(lane_queue, Lane))
     return {
         "vhosts": [{"name": VHOST}],
         "users": [
@@ -32,9 +31,9 @@ def definitions() -> dict[str, Any]:
             _user("operator", "monitoring"),
         ],
         "permissions": [
-            _rights("publisher", write=(EXCHANGE,)),
-            _rights("consumer", write=(EXCHANGE, RETRY_EXCHANGE, DEAD_EXCHANGE), read=lanes),
-            _rights("operator", write=(EXCHANGE, DEAD_EXCHANGE), read=(DEAD_QUEUE,)),
+            _rights(PUBLISHER),
+            _rights(CONSUMER),
+            _rights(OPERATOR),
         ],
         "exchanges": [_exchange(name) for name in wanted.exchanges],
         "queues": [_queue(queue) for queue in wanted.queues],
@@ -46,19 +45,14 @@ def _user(name: str, *tags: str) -> dict[str, Any]:
     return {"name": name, "password": f"${{{name.upper()}_PASSWORD}}", "tags": list(tags)}
 
 
-def _rights(user: str, *, write: tuple[str, ...], read: tuple[str, ...] = ()) -> dict[str, str]:
+def _rights(role: Role) -> dict[str, str]:
     return {
-        "user": user,
+        "user": role.name,
         "vhost": VHOST,
-        "configure": "^$",
-        "write": _any_of(write),
-        "read": _any_of(read),
+        "configure": role.configure,
+        "write": role.write,
+        "read": role.read,
     }
-
-
-def _any_of(names: tuple[str, ...]) -> str:
-    escaped = (name.replace(".", r"\.") for name in names)
-    return f"^({'|'.join(escaped)})$" if names else "^$"
 
 
 def _exchange(name: str) -> dict[str, Any]:

@@ -86,16 +86,18 @@ def test_a_password_that_would_break_a_url_is_refused_and_not_shown(
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """Run a broker that loads the definitions at its start, as rabbitmq.conf has it."""
+    """Run a broker with rabbitmq.conf and the plugins of compose, which loads the definitions."""
     folder = tmp_path_factory.mktemp("run")
     started = start(folder, PASSWORDS)
     assert started.returncode == 0, started.stderr
     made = folder / "hopmail" / "definitions.json"
-    node = Node()
+    node = Node(management=True, prometheus=True)
     # Where the package's account can read it.
     (node.folder / "definitions.json").write_text(made.read_text())
+    (node.folder / "plugins").write_text(FILE.with_name("enabled_plugins").read_text())
     with (node.folder / "rabbitmq.conf").open("a") as conf:
-        conf.write(f"load_definitions = {node.folder / 'definitions.json'}\n")
+        told = FILE.with_name("rabbitmq.conf").read_text()
+        conf.write(told.replace("/run/hopmail", str(node.folder)))
     try:
         node.start()
         wait_until(lambda: can_log_in(url(node, "consumer")), START_SECONDS, "the broker")
