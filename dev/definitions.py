@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.core.permissions import CONSUMER, OPERATOR, PUBLISHER, Role
+from consumer.core.permissions import ROLES, Role
 from consumer.core.topology import Queue, topology
 from consumer.settings.model import Settings
 from consumer.settings.read import read_ladder
@@ -20,7 +20,7 @@ LADDER: Final = read_ladder(Settings.model_fields["retry_delays"].default)
 
 
 def definitions() -> dict[str, Any]:
-    """Return them. None of the logins may make or remove anything: all is there."""
+    """Return them. Of the logins only `deploy` may make or remove anything: all is there."""
     wanted = topology(LADDER)
     return {
         "vhosts": [{"name": VHOST}],
@@ -29,12 +29,9 @@ def definitions() -> dict[str, Any]:
             _user("consumer"),
             # Who looks at dead letters looks at the management page too.
             _user("operator", "monitoring"),
+            _user("deploy"),
         ],
-        "permissions": [
-            _rights(PUBLISHER),
-            _rights(CONSUMER),
-            _rights(OPERATOR),
-        ],
+        "permissions": [_rights(role) for role in ROLES],
         "exchanges": [_exchange(name) for name in wanted.exchanges],
         "queues": [_queue(queue) for queue in wanted.queues],
         "bindings": [_binding(queue) for queue in wanted.queues],

@@ -14,6 +14,7 @@ from pika import exceptions
 
 from consumer.amqp import declare
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
+from consumer.settings.read import read_ladder
 from dev.broker import START_SECONDS, Node
 from dev.definitions import FILE, LADDER, page
 from publisher_lib import Publisher
@@ -29,6 +30,7 @@ PASSWORDS = {
     "PUBLISHER_PASSWORD": "publishersecret1",
     "CONSUMER_PASSWORD": "consumersecret2",
     "OPERATOR_PASSWORD": "operatorsecret3",
+    "DEPLOY_PASSWORD": "deploysecret4",
 }
 # /run is the container's own there.
 IN_CONTAINER = 'mount --bind "$1" /run && shift && exec "$@"'
@@ -167,6 +169,18 @@ def test_a_login_may_do_its_work_and_no_more(node: Node, login: str, allowed: se
         name for name, act in (acts | {"publish": publish}).items() if may(url(node, login), act)
     }
     assert found == allowed
+
+
+def test_the_deploy_login_makes_the_queues_of_other_delays(node: Node) -> None:
+    wanted = topology(read_ladder("5s,7m"))
+
+    assert {each.problem for each in declare.check((url(node, "consumer"),), wanted)} == {
+        declare.MISSING
+    }
+    declare.apply((url(node, "deploy"),), wanted)
+
+    assert declare.check((url(node, "consumer"),), wanted) == ()
+    assert declare.check((url(node, "deploy"),), wanted) == ()
 
 
 def test_mail_goes_its_way_and_back_under_these_logins(node: Node, tmp_path: Path) -> None:
