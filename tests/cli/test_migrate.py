@@ -19,6 +19,7 @@ from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import Message, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.roles import least_privilege
 from tests.support.smtp_sink import smtp_sink
 
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
@@ -208,6 +209,21 @@ def test_a_queue_of_any_name_goes_where_it_is_told(v0: VirtualHost) -> None:
     code, _said = migrate(v0, "mails", BULK)
 
     assert (code, ids(v0.take_all(BULK))) == (0, ["m-0", "m-1"])
+
+
+def test_the_deploy_login_may_do_it(v0: VirtualHost) -> None:
+    """RabbitMQ 4.3 lets a login that has no right to a queue not even know that it is not there."""
+    publish(v0, 2)
+    with least_privilege(v0) as urls:
+        consumer = f"hopmail-{v0.name}"
+
+        code, said = migrate(v0, amqp_url=urls["deploy"], operator_logins=consumer)
+
+        assert code == 0, said
+        assert "email.transactional.v1: 2 messages moved" in said
+        code, said = migrate(v0, amqp_url=urls["publisher"])
+        assert code == 1
+        assert "use a login with the rights of `deploy`" in said
 
 
 def test_a_dry_run_tells_and_changes_nothing(v0: VirtualHost) -> None:
