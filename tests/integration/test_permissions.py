@@ -1,9 +1,11 @@
 """Each login may do what its role needs, on the real broker, and is refused all the rest."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -40,6 +42,7 @@ RIGHT: Final = {queue.name: dict(queue.arguments) for queue in topology(LADDER).
 REFUSED: Final = 403
 WRONG_NAME: Final = 406
 ALLOWED: Final = 0
+GROWING: Final = Path(__file__).parents[2] / "docs" / "growing.md"
 NOWHERE: Final = "smtp://127.0.0.1:9?tls=none"
 
 Attempt = Callable[[Any], object]
@@ -321,6 +324,25 @@ def test_a_consumer_that_may_not_declare_asks_once_for_each_kind(
 
     declared = [name for name in asked if not name.startswith("_find")]
     assert sorted(declared) == ["_bind", "_declare_exchange", "_declare_queue"]
+
+
+def test_who_only_scales_sees_how_long_the_lanes_are(vhost: VirtualHost) -> None:
+    make_others(vhost)
+    rights = re.search(r"set_permissions keda '(.*)' '(.*)' '(.*)'", GROWING.read_text())
+    assert rights
+    login = f"keda-{vhost.name}"
+    vhost.broker.add_user(login, vhost.name, *rights.groups())
+
+    try:
+        with connected(vhost.url_for(login)) as connection:
+            found = {
+                name
+                for name, attempt in attempts().items()
+                if answer(connection, attempt) == ALLOWED
+            }
+    finally:
+        vhost.broker.request("DELETE", f"users/{login}")
+    assert {f"look for {lane}" for lane in LANES} <= found <= LOOKS
 
 
 def login_of(url: str) -> str:
