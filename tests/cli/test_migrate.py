@@ -14,10 +14,15 @@ from typing import Any
 import pika
 import pytest
 
-from consumer.core.topology import DEAD_QUEUE, lane_queue
+from consumer.amqp.declare import ACCESS_REFUSED
+from consumer.amqp.migrate import Moved, move
+from consumer.amqp.migrated_copy import Signing
+from consumer.amqp.old_queues import unbind
+from consumer.core.migration import pair
+from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
-from tests.support.broker import Message, VirtualHost
+from tests.support.broker import LADDER, Message, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
 from tests.support.roles import least_privilege
 from tests.support.smtp_sink import smtp_sink
@@ -308,6 +313,25 @@ def test_a_consumer_that_comes_just_then_ends_it(v0: VirtualHost, queue: str) ->
         assert ended.returncode == 1
         assert "stop its consumers first" in ended.stderr
     v0.wait_for_depth(queue, 3)
+
+
+def test_while_it_moves_no_consumer_can_come(v0: VirtualHost) -> None:
+    v0.declare_topology()
+    us = frozenset({f"hopmail-{v0.name}"})
+    each = pair(topology(LADDER), OLD, None)
+    unbind((v0.url,), (each,))
+    v0.publish_raw(b"{}", exchange="", lane=OLD)
+    refused: list[int] = []
+
+    def come() -> None:
+        with v0.channel() as channel:
+            try:
+                channel.basic_consume(OLD, lambda *_message: None)
+            except pika.exceptions.ChannelClosedByBroker as refusal:
+                refused.append(refusal.reply_code)
+
+    assert move((v0.url,), each, Signing("", us), come) == Moved(messages=1)
+    assert refused == [ACCESS_REFUSED]
 
 
 def test_rebound_only_old_consumers_empty_the_old_queue(v0: VirtualHost) -> None:
