@@ -128,8 +128,9 @@ def test_neither_the_consumer_nor_its_exporter_publishes_a_port(name: str) -> No
     assert not {"ports", "expose", "network_mode"} & set(SERVICES[name])
 
 
-def test_the_consumer_waits_for_a_healthy_broker_and_grafana_for_prometheus() -> None:
-    assert CONSUMER["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
+def test_ours_wait_for_a_healthy_broker_and_grafana_for_prometheus() -> None:
+    for name in ("consumer", *COMMANDS):
+        assert SERVICES[name]["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
     assert SERVICES["grafana"]["depends_on"]["prometheus"] == {"condition": "service_healthy"}
 
 
