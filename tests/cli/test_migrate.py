@@ -177,7 +177,8 @@ def test_a_copy_has_the_properties_and_headers_of_the_message(v0: VirtualHost) -
         "of-the-app": [1, {"deep": None}],
         "x-published-at-ms": 1,
     }
-    publish(v0, 1, headers=headers, priority=3, correlation_id="c-1", content_encoding="utf-8")
+    more = {"priority": 3, "correlation_id": "c-1", "content_encoding": "utf-8"}
+    publish(v0, 1, headers=headers, delivery_mode=1, **more)
     with v0.channel() as channel:
         method, before, body = channel.basic_get(OLD)
         channel.basic_nack(method.delivery_tag)
@@ -186,11 +187,11 @@ def test_a_copy_has_the_properties_and_headers_of_the_message(v0: VirtualHost) -
 
     (after,) = v0.take_all(TRANSACTIONAL)
     assert after.body == body
-    changed = {"headers", "user_id"}
+    changed = {"headers", "user_id", "delivery_mode"}
     assert {
         name: value for name, value in vars(after.properties).items() if name not in changed
     } == {name: value for name, value in vars(before).items() if name not in changed}
-    assert after.properties.user_id == f"hopmail-{v0.name}"
+    assert (after.properties.user_id, after.properties.delivery_mode) == (f"hopmail-{v0.name}", 2)
     assert after.headers["x-hopmail-login"] == f"webapp-{v0.name}"
     assert headers.items() <= after.headers.items()
 
