@@ -177,7 +177,7 @@ def test_a_copy_has_the_properties_and_headers_of_the_message(v0: VirtualHost) -
         "of-the-app": [1, {"deep": None}],
         "x-published-at-ms": 1,
     }
-    more = {"priority": 3, "correlation_id": "c-1", "content_encoding": "utf-8"}
+    more: dict[str, Any] = {"priority": 3, "correlation_id": "c-1", "content_encoding": "utf-8"}
     publish(v0, 1, headers=headers, delivery_mode=1, **more)
     with v0.channel() as channel:
         method, before, body = channel.basic_get(OLD)
