@@ -97,14 +97,19 @@ class _Move:
         return Moved(self._messages, self._dead)
 
     def _empty(self, taken: Iterable[Any], most: int, *, alone: bool) -> None:
+        looked_empty = False
         for number, (method, properties, body) in enumerate(taken):
             if alone and number == 0:
                 self._refuse_company()
             if method is None:
                 self._ack(all_of_them=True)
-                if self._is_empty():
+                is_empty = self._is_empty()
+                # Twice: what was on its way to us at the first look has come since.
+                if looked_empty and is_empty:
                     return
+                looked_empty = is_empty
                 continue
+            looked_empty = False
             self._take(method, properties, body)
             self._ack(all_of_them=False)
             if self._messages > most:

@@ -14,11 +14,12 @@ from typing import Any
 import pika
 import pytest
 
+from consumer.amqp import migrate as migrate_module
 from consumer.amqp.declare import ACCESS_REFUSED
 from consumer.amqp.migrate import Moved, move
 from consumer.amqp.migrated_copy import Signing
 from consumer.amqp.old_queues import unbind
-from consumer.core.migration import pair
+from consumer.core.migration import Pair, pair
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
@@ -317,10 +318,7 @@ def test_a_consumer_that_comes_just_then_ends_it(v0: VirtualHost, queue: str) ->
 
 
 def test_while_it_moves_no_consumer_can_come(v0: VirtualHost) -> None:
-    v0.declare_topology()
-    us = frozenset({f"hopmail-{v0.name}"})
-    each = pair(topology(LADDER), OLD, None)
-    unbind((v0.url,), (each,))
+    each = detached(v0, OLD)
     v0.publish_raw(b"{}", exchange="", lane=OLD)
     refused: list[int] = []
 
@@ -331,8 +329,36 @@ def test_while_it_moves_no_consumer_can_come(v0: VirtualHost) -> None:
             except pika.exceptions.ChannelClosedByBroker as refusal:
                 refused.append(refusal.reply_code)
 
-    assert move((v0.url,), each, Signing("", us), come) == Moved(messages=1)
+    assert move((v0.url,), each, Signing("", frozenset()), come) == Moved(messages=1)
     assert refused == [ACCESS_REFUSED]
+
+
+@pytest.mark.parametrize("queue", [OLD, OLD_BULK])
+def test_what_is_on_its_way_to_us_is_waited_for(
+    v0: VirtualHost, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not counted as waiting any more: the queue looks empty."""
+    each = detached(v0, queue)
+    is_empty = migrate_module._Move._is_empty
+    late = [b"{}"]
+
+    def meanwhile(move: Any) -> bool:
+        if late:
+            v0.publish_raw(late.pop(), exchange="", lane=queue)
+            v0.wait_for_depth(queue, 0)
+        return is_empty(move)
+
+    monkeypatch.setattr(migrate_module._Move, "_is_empty", meanwhile)
+
+    assert move((v0.url,), each, Signing("", frozenset()), lambda: None) == Moved(messages=1)
+
+
+def detached(v0: VirtualHost, queue: str) -> Pair:
+    """Return the pair of an old queue, to which no new mail goes any more."""
+    v0.declare_topology()
+    each = pair(topology(LADDER), queue, None)
+    unbind((v0.url,), (each,))
+    return each
 
 
 def test_rebound_only_old_consumers_empty_the_old_queue(v0: VirtualHost) -> None:
