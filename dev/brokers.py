@@ -20,6 +20,7 @@ RELEASES: Final = ("trixie", "forky")
 """Debian's, for RabbitMQ 4.0 and 4.3; this machine's own has 3.10."""
 
 FOLDERS: Final = ("amqp", "publisher", "integration", "faults", "cluster")
+FILES: Final = ("tests/deploy/test_definitions.py",)
 LEFT_OUT: Final = "tests/integration/test_volume.py"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "broker-versions.md"
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -65,7 +66,7 @@ def _arguments(chosen: list[str]) -> list[str]:
     if chosen:
         return chosen
     folders = [f"tests/{name}" for name in FOLDERS if Path("tests", name).exists()]
-    return [*folders, f"--ignore={LEFT_OUT}", "-m", MARKED]
+    return [*folders, *FILES, f"--ignore={LEFT_OUT}", "-m", MARKED]
 
 
 def _page(verdicts: list[Verdict]) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from consumer.core.permissions import ROLES
+from consumer.core.permissions import CONSUMER_WITH_RETENTION, ROLES
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.roles import definitions
 
@@ -22,6 +22,16 @@ def test_each_login_is_a_pair_of_commands() -> None:
     assert lines[1] == "rabbitmqctl set_permissions --vhost '/a b' shop '^$' '^email$' '^$'"
     for role in ROLES:
         assert f"# {role.meaning}" in ended.stdout.splitlines()
+
+
+def test_with_retention_the_consumer_may_read_dead_letters_too() -> None:
+    printed = [hopmail("topology", "users", *option).stdout for option in ((), ("--retention",))]
+
+    before, after = (set(each.splitlines()) for each in printed)
+    assert len(before - after) == len(after - before) == 2
+    (rights,) = (line for line in after - before if line.startswith("rabbitmqctl"))
+    assert "hopmail-consumer '^$' " in rights
+    assert rights.endswith(f" '{CONSUMER_WITH_RETENTION.read}'")
 
 
 def test_definitions_hold_salted_hashes_and_no_password() -> None:

@@ -32,8 +32,9 @@ def matched(right: str) -> set[str]:
     ("role", "configure", "write", "read"),
     [
         (PUBLISHER, NONE, {"email"}, NONE),
-        (CONSUMER, NONE, EXCHANGES, LANES),
-        (OPERATOR, NONE, {"email", "email.dead"}, DEAD),
+        # Of a queue, to write is to look.
+        (CONSUMER, NONE, EXCHANGES | QUEUES, LANES),
+        (OPERATOR, NONE, {"email", "email.dead"} | QUEUES, DEAD),
         (DEPLOY, EXCHANGES | QUEUES, EXCHANGES | QUEUES, EXCHANGES | QUEUES),
     ],
 )
