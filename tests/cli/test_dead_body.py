@@ -32,7 +32,9 @@ EMAIL = json.dumps(
     },
     indent=1,  # as no encoder of ours would write it
 ).encode()
-QUOTING = f"554 5.7.1 https://example.org/?t={TOKEN} for <ada@example.org> is listed"
+QUOTING = (
+    f"554 5.7.1 https://example.org/?t={TOKEN} for <ada@example.org> is listed, and so is {TOKEN}"
+)
 
 
 @dataclass
