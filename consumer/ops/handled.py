@@ -31,9 +31,6 @@ FOR_A_PERSON: Final = frozenset(
 )
 """Dead letters with nothing wrong in the message: logged as errors, the others as warnings."""
 
-ACK: Final = "ack"
-"""What a relay says of a mail that it took is its own."""
-
 WORDS: Final = ("disposition", "reason", "delay_seconds", "stage", "code", "enhanced")
 """What `_words` returns, by name."""
 
@@ -149,7 +146,7 @@ def _by_verdict(
 def _text(fact: Fact, delivery: Delivery, recipients: list[str]) -> str | None:
     """Return the relay's words, or ours, without what they repeat of the mail."""
     words = mask_quotations(fact.text, recipients)
-    if fact.stage is not None and fact.disposition != ACK:
+    if fact.stage is not None:
         words = mask_echoes(words, delivery.body, recipients)
     return words or None
 

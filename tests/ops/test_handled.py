@@ -187,10 +187,12 @@ def test_a_code_that_a_relay_repeats_without_quotes_is_masked(
 ) -> None:
     body = EMAIL | {"message": {"text": "Your code is 4711-Ab."}}
 
-    line = line_of(output, handled(Accepted(Reply(250)), outcome, body=body))
+    taken = Accepted(Reply(250, "2.0.0", "queued as 4XyZ, 4711-Ab"))
+
+    line = line_of(output, handled(taken, outcome, body=body))
 
     assert line["text"].endswith("spam: code=…")
-    assert [each.get("text") for each in line["verdicts"]] == [None, "spam: code=…"]
+    assert [each["text"] for each in line["verdicts"]] == ["queued as 4XyZ, …", "spam: code=…"]
 
 
 @pytest.mark.parametrize("record", list(every_outcome()), ids=lambda _record: "")
