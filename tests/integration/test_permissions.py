@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,11 +14,13 @@ import pytest
 from pika import exceptions
 
 from consumer.amqp import declare
+from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib import Lane, Publisher, Rejected
-from tests.cli.command import hopmail
+from tests.cli.command import hopmail, one_after_the_other
 from tests.support.broker import LADDER, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.dead_letters import bury, dead_letter
 from tests.support.roles import NAMES, least_privilege
 from tests.support.smtp_script import Rule, hang_up, say
 from tests.support.smtp_server import smtp_server
@@ -292,6 +295,47 @@ def test_the_whole_service_runs_with_these_rights(
         assert [line["outcome"] for line in process.handled("m-1")] == ["accepted"]
         assert len(relay.mails) == 1
     assert vhost.queue_depth(DEAD_QUEUE) == 0
+
+
+def test_an_operator_does_all_there_is_to_do_with_dead_letters(
+    vhost: VirtualHost, roles: Mapping[str, str], tmp_path: Path
+) -> None:
+    vhost.declare_topology()
+    letters = [dead_letter(f"m-{number}") for number in range(3)]
+    held = dead_letter("held", Reason.IN_DOUBT)
+    bury(vhost, *letters, held, signer=login_of(roles["consumer"]))
+    file = str(tmp_path / "dead.jsonl")
+
+    ended = one_after_the_other(
+        [
+            ("status",),
+            ("lookup", "m-0"),
+            *(("deadletters", *words) for words in done_with_dead_letters(file)),
+        ],
+        amqp_url=roles["operator"],
+        smtp_url=NOWHERE,
+        retry_delays="1s,2s",
+        operator_logins=login_of(roles["consumer"]),
+        state_dir=tmp_path,
+    )
+
+    assert re.search(rf"^{re.escape(DEAD_QUEUE)} +4 ", ended[0][1], re.MULTILINE), "it sees all"
+    assert [text for code, text in ended[1:] if code] == []
+    assert vhost.queue_depth(TRANSACTIONAL) == 3
+    assert vhost.queue_depth(DEAD_QUEUE) == 4
+
+
+def done_with_dead_letters(file: str) -> tuple[tuple[str, ...], ...]:
+    return (
+        ("list",),
+        ("show", "m-0"),
+        ("export", file),
+        ("replay", "m-0", "--yes"),
+        ("edit", "m-1", "--set", "subject=Mended", "--yes"),
+        ("resolve", "held", "--resend"),
+        ("purge", "--all", "--yes"),
+        ("import", file),
+    )
 
 
 def test_the_library_says_that_a_right_is_missing(

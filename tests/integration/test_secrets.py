@@ -1,11 +1,8 @@
 """No command, log, figure or file of ours ever holds a password of the URLs it was given."""
 
 import base64
-import json
 import logging
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +17,7 @@ from consumer.cli.app import app
 from consumer.core.disposition import Reason
 from consumer.core.seal_keys import OPEN, OpenKey
 from publisher_lib import NotPublished, Publisher
-from tests.cli.command import ROOT, environment
+from tests.cli.command import one_after_the_other
 from tests.cli.supervised import supervised, wait_consuming
 from tests.publisher.emails import as_mapping, email
 from tests.support.broker import VirtualHost
@@ -65,7 +62,6 @@ OPENS_AS_LIST_DOES: Final = frozenset(
 """Tried where all is well: that takes its time where the broker is away."""
 
 URLS: Final = ("amqp_url", "smtp_url", "ledger_url")
-MOST_SECONDS: Final = 160
 
 
 @dataclass(frozen=True)
@@ -133,37 +129,11 @@ def commands() -> list[tuple[str, ...]]:
     return [words for words in below(typer.main.get_command(app), ()) if words not in LASTING]
 
 
-ONE_AFTER_THE_OTHER: Final = """
-import json, sys, traceback
-from consumer.__main__ import main
-for words in json.loads(sys.argv[1]):
-    print("---", *words, flush=True)
-    sys.argv = ["hopmail", *words]
-    try:
-        main()
-    except SystemExit:
-        sys.stdout.flush()
-    except BaseException:
-        traceback.print_exc()
-"""
-"""In one process: to start one for each takes longer than all they do."""
-
-
-def run(listed: list[tuple[str, ...]], settings: Mapping[str, Any]) -> dict[str, bytes]:
+def run(listed: list[tuple[str, ...]], settings: Mapping[str, Any]) -> dict[str, str]:
     """Run commands as the program does, and return all that each said."""
-    lines = [[*words, *ARGUMENTS.get(words, ())] for words in listed]
-    ended = subprocess.run(
-        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(lines)],
-        cwd=ROOT,
-        env=environment(**settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=MOST_SECONDS,
-        check=True,
-    )
-    said = ended.stdout.split(b"--- ")[1:]
-    return {" ".join(words): text for words, text in zip(listed, said, strict=True)}
+    lines = [(*words, *ARGUMENTS.get(words, ())) for words in listed]
+    said = one_after_the_other(lines, **settings)
+    return {" ".join(words): text for words, (_code, text) in zip(listed, said, strict=True)}
 
 
 def states(site: Site) -> dict[str, dict[str, Any]]:
@@ -201,10 +171,10 @@ def test_no_command_tells_a_secret(site: Site, state: str) -> None:
     listed = [words for words in commands() if state == "good" or words not in OPENS_AS_LIST_DOES]
     said = run(listed, states(site)[state])
 
-    told = {command: found_in(text, STEMS) for command, text in said.items()}
+    told = {command: found_in(text.encode(), STEMS) for command, text in said.items()}
     assert {command: stems for command, stems in told.items() if stems} == {}
     assert len(said["check"].splitlines()) > 1, "it says something"
-    assert not [command for command, text in said.items() if b"Usage: " in text], "each has its way"
+    assert not [command for command, text in said.items() if "Usage: " in text], "each has its way"
     assert files_with(site.folder, STEMS) == {}
 
 
