@@ -18,7 +18,7 @@ from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib import Lane, Publisher, Rejected
 from tests.cli.command import hopmail, one_after_the_other
-from tests.support.broker import LADDER, VirtualHost
+from tests.support.broker import LADDER, PASSWORD, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
 from tests.support.dead_letters import bury, dead_letter
 from tests.support.roles import NAMES, least_privilege
@@ -72,6 +72,7 @@ def attempts() -> dict[str, Attempt]:
         "bind other to email": partial(bind, "other", "email", "transactional"),
         "bind exchange other to email.dead": bind_exchange,
         "unbind a lane": unbind,
+        "unbind exchange other from email.dead": unbind_exchange,
         **{f"delete {queue}": partial(delete_queue, queue) for queue in QUEUES},
         **{f"delete exchange {x}": partial(delete_exchange, x) for x in (*OUR_EXCHANGES, "other")},
     }
@@ -124,6 +125,10 @@ def bind_exchange(channel: Any) -> None:
 
 def unbind(channel: Any) -> None:
     channel.queue_unbind(TRANSACTIONAL, "email", "transactional")
+
+
+def unbind_exchange(channel: Any) -> None:
+    channel.exchange_unbind("other", "email.dead", "dead")
 
 
 def delete_queue(name: str, channel: Any) -> None:
@@ -239,10 +244,15 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(
 
 
 @pytest.mark.parametrize("role", NAMES)
-def test_no_role_may_use_the_management_api(
+def test_no_role_may_use_the_management_api_or_another_virtual_host(
     vhost: VirtualHost, roles: Mapping[str, str], role: str
 ) -> None:
     assert not vhost.broker.may_manage(login_of(roles[role]))
+    with (
+        pytest.raises(exceptions.ProbableAccessDeniedError),
+        connected(vhost.broker.url("/", login_of(roles[role]), PASSWORD)),
+    ):
+        pass
 
 
 EMAIL: Final = {
