@@ -1,14 +1,14 @@
 """What deploy/rabbitmq/definitions.json holds: logins with their rights, exchanges and queues.
 
-`python -m dev.definitions` writes it anew. In a password's place it has the name of the variable
-that deploy/rabbitmq/start.sh puts in.
+`python -m dev.definitions` writes it anew. The rights are those of `hopmail topology users`. In a
+password's place it has the name of the variable that deploy/rabbitmq/start.sh puts in.
 """
 
 import json
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.core.permissions import ROLES, Role
+from consumer.core.permissions import CONSUMER, DEPLOY, OPERATOR, PUBLISHER, User
 from consumer.core.topology import Queue, topology
 from consumer.settings.model import Settings
 from consumer.settings.read import read_ladder
@@ -18,38 +18,33 @@ VHOST: Final = "/"
 
 LADDER: Final = read_ladder(Settings.model_fields["retry_delays"].default)
 
+TAGS: Final = {
+    PUBLISHER: (),
+    CONSUMER: (),
+    # Who looks at dead letters looks at the management page too.
+    OPERATOR: ("monitoring",),
+    DEPLOY: (),
+}
+"""The logins, named after their roles. Only `deploy` may make or remove anything: all is there."""
+
 
 def definitions() -> dict[str, Any]:
-    """Return them. Of the logins only `deploy` may make or remove anything: all is there."""
+    """Return them."""
     wanted = topology(LADDER)
+    users = [User(role.name, role) for role in TAGS]
     return {
         "vhosts": [{"name": VHOST}],
-        "users": [
-            _user("publisher"),
-            _user("consumer"),
-            # Who looks at dead letters looks at the management page too.
-            _user("operator", "monitoring"),
-            _user("deploy"),
-        ],
-        "permissions": [_rights(role) for role in ROLES],
+        "users": [_user(user) for user in users],
+        "permissions": [user.permission(VHOST) for user in users],
         "exchanges": [_exchange(name) for name in wanted.exchanges],
         "queues": [_queue(queue) for queue in wanted.queues],
         "bindings": [_binding(queue) for queue in wanted.queues],
     }
 
 
-def _user(name: str, *tags: str) -> dict[str, Any]:
-    return {"name": name, "password": f"${{{name.upper()}_PASSWORD}}", "tags": list(tags)}
-
-
-def _rights(role: Role) -> dict[str, str]:
-    return {
-        "user": role.name,
-        "vhost": VHOST,
-        "configure": role.configure,
-        "write": role.write,
-        "read": role.read,
-    }
+def _user(user: User) -> dict[str, Any]:
+    password = f"${{{user.login.upper()}_PASSWORD}}"
+    return {"name": user.login, "password": password, "tags": list(TAGS[user.role])}
 
 
 def _exchange(name: str) -> dict[str, Any]:

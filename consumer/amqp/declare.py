@@ -163,7 +163,7 @@ def _difference(name: str, refusal: Any) -> Difference:
         return Difference(
             name,
             "may not be looked at",
-            "give this login its rights, as `hopmail topology users` has",
+            "give this login the rights that `hopmail topology users` prints",
         )
     if found := INEQUIVALENT.search(refusal.reply_text):
         return Difference(

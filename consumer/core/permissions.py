@@ -4,20 +4,26 @@ A right is a regular expression for names of exchanges and queues, which RabbitM
 (https://www.rabbitmq.com/docs/access-control). Ours are anchored, and hold for any ladder of
 delays and any version of a queue.
 
-To look whether a queue is there, and how long it is, by a passive declare, needs no right up to
-RabbitMQ 4.2, and any of the three in 4.3. Who is to look has the right to write to the queue: it
-is of use only to bind the queue to an exchange that one may read, and none of these may read one.
+To look whether something is there, by a passive declare, needs no right before RabbitMQ 4.2.6, and
+any right since 4.2.7 and 4.3.1 (rabbitmq-server pull requests 16085 and 16272). Whoever is to look
+at a queue may write it: that alone allows nothing else. Messages are written to exchanges, and to
+bind a queue needs the right to read an exchange besides, which only `deploy` has.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from consumer.core.record import record
 
 NOTHING: Final = "^$"
 LANES: Final = r"^email\.(transactional|bulk)\.v[0-9]+$"
-EVERYTHING: Final = (
-    r"^email(\.retry|\.dead|\.(transactional|bulk)(\.retry\.[a-z0-9]+)?|\.[a-z0-9.]+\.v[0-9]+)?$"
-)
+DEAD: Final = r"^email\.dead\.v[0-9]+$"
+LANES_AND_DEAD: Final = r"^email\.(transactional|bulk|dead)\.v[0-9]+$"
+QUEUE: Final = r"\.[a-z0-9.]+\.v[0-9]+"
+FOR_OPERATORS: Final = rf"^email(\.dead|{QUEUE})?$"
+FOR_CONSUMERS: Final = rf"^email(\.retry|\.dead|{QUEUE})?$"
+FORMER: Final = r"\.(transactional|bulk)(\.retry\.[a-z0-9]+)?"
+EVERYTHING: Final = rf"^email(\.retry|\.dead|{FORMER}|{QUEUE})?$"
 """Without a version too: so `hopmail topology migrate` looks whether a queue was once called."""
 
 
@@ -32,6 +38,25 @@ class Role:
     read: str
 
 
+@record
+class User:
+    """A login and its role."""
+
+    login: str
+    role: Role
+
+    def permission(self, vhost: str) -> dict[str, str]:
+        """Return its rights in a virtual host, as definitions have them."""
+        role = self.role
+        return {
+            "user": self.login,
+            "vhost": vhost,
+            "configure": role.configure,
+            "write": role.write,
+            "read": role.read,
+        }
+
+
 PUBLISHER: Final = Role(
     "publisher", "an app: publishes, and sees nothing", NOTHING, "^email$", NOTHING
 )
@@ -39,15 +64,20 @@ CONSUMER: Final = Role(
     "consumer",
     "the daemon: reads the lanes, writes copies and dead letters, makes nothing",
     NOTHING,
-    r"^email(\.retry|\.dead|(\.dead|\.(transactional|bulk)\.retry\.[a-z0-9]+)\.v[0-9]+)?$",
+    FOR_CONSUMERS,
     LANES,
+)
+CONSUMER_WITH_RETENTION: Final = replace(
+    CONSUMER,
+    meaning="the daemon: reads the lanes, writes copies and dead letters, removes old ones",
+    read=LANES_AND_DEAD,
 )
 OPERATOR: Final = Role(
     "operator",
     "hopmail deadletters: reads dead letters, and gives them back",
     NOTHING,
-    r"^email(\.dead|\.(transactional|bulk)(\.retry\.[a-z0-9]+)?\.v[0-9]+)?$",
-    r"^email\.dead\.v[0-9]+$",
+    FOR_OPERATORS,
+    DEAD,
 )
 DEPLOY: Final = Role(
     "deploy",

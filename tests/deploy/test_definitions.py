@@ -13,6 +13,7 @@ import pytest
 from pika import exceptions
 
 from consumer.amqp import declare
+from consumer.core.permissions import ROLES, User
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from consumer.settings.read import read_ladder
 from dev.broker import START_SECONDS, Node
@@ -60,6 +61,12 @@ def start(folder: Path, passwords: dict[str, str]) -> "subprocess.CompletedProce
 
 def test_the_file_is_what_the_topology_says() -> None:
     assert FILE.read_text() == page(), "run `python -m dev.definitions`"
+
+
+def test_the_rights_are_those_that_the_command_prints() -> None:
+    wanted = [User(role.name, role).permission("/") for role in ROLES]
+
+    assert json.loads(FILE.read_text())["permissions"] == wanted
 
 
 def test_the_passwords_are_put_in_for_the_broker_alone(tmp_path: Path) -> None:
