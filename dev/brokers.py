@@ -19,7 +19,13 @@ from dev.terminal import Colour, paint
 RELEASES: Final = ("trixie", "forky")
 """Debian's, for RabbitMQ 4.0 and 4.3; this machine's own has 3.10."""
 
-FOLDERS: Final = ("amqp", "publisher", "integration", "faults", "cluster")
+PLACES: Final = (
+    *(f"tests/{name}" for name in ("amqp", "publisher", "integration", "faults", "cluster")),
+    "tests/cli/test_migrate.py",
+    "tests/deploy/test_definitions.py",
+)
+"""Of the tests that depend on the broker."""
+
 LEFT_OUT: Final = "tests/integration/test_volume.py"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "broker-versions.md"
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,8 +70,7 @@ def _figures(report: Path) -> str:
 def _arguments(chosen: list[str]) -> list[str]:
     if chosen:
         return chosen
-    folders = [f"tests/{name}" for name in FOLDERS if Path("tests", name).exists()]
-    return [*folders, f"--ignore={LEFT_OUT}", "-m", MARKED]
+    return [*PLACES, f"--ignore={LEFT_OUT}", "-m", MARKED]
 
 
 def _page(verdicts: list[Verdict]) -> str:
@@ -74,7 +79,7 @@ def _page(verdicts: list[Verdict]) -> str:
             "# What the tests said with each RabbitMQ\n",
             (
                 f"Written by `make test-brokers`, {datetime.now(UTC):%Y-%m-%d}: the tests of"
-                f" {', '.join(f'`tests/{name}`' for name in FOLDERS)} that depend on the broker,"
+                f" {', '.join(f'`{place}`' for place in PLACES)} that depend on the broker,"
                 " the fault cases that `make test` runs, and those of the cluster.\n"
             ),
             *(f"- {COLOURS.sub('', str(verdict))}" for verdict in verdicts),

@@ -1,64 +1,50 @@
 """What deploy/rabbitmq/definitions.json holds: logins with their rights, exchanges and queues.
 
-`python -m dev.definitions` writes it anew. In a password's place it has the name of the variable
-that deploy/rabbitmq/start.sh puts in.
+`python -m dev.definitions` writes it anew. The rights are those of `hopmail topology users`. In a
+password's place it has the name of the variable that deploy/rabbitmq/start.sh puts in.
 """
 
 import json
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.core.topology import DEAD_QUEUE, Queue, lane_queue, topology
+from consumer.core.permissions import CONSUMER, DEPLOY, OPERATOR, PUBLISHER, User
+from consumer.core.topology import Queue, topology
 from consumer.settings.model import Settings
 from consumer.settings.read import read_ladder
-from publisher_lib.routing import DEAD_EXCHANGE, EXCHANGE, RETRY_EXCHANGE, Lane
 
 FILE: Final = Path(__file__).parents[1] / "deploy" / "rabbitmq" / "definitions.json"
 VHOST: Final = "/"
 
 LADDER: Final = read_ladder(Settings.model_fields["retry_delays"].default)
 
+TAGS: Final = {
+    PUBLISHER: (),
+    CONSUMER: (),
+    # Who looks at dead letters looks at the management page too.
+    OPERATOR: ("monitoring",),
+    DEPLOY: (),
+}
+"""The logins, named after their roles. Only `deploy` may make or remove anything: all is there."""
+
 
 def definitions() -> dict[str, Any]:
-    """Return them. None of the logins may make or remove anything: all is there."""
+    """Return them."""
     wanted = topology(LADDER)
-    lanes = tuple(map(lane_queue, Lane))
+    users = [User(role.name, role) for role in TAGS]
     return {
         "vhosts": [{"name": VHOST}],
-        "users": [
-            _user("publisher"),
-            _user("consumer"),
-            # Who looks at dead letters looks at the management page too.
-            _user("operator", "monitoring"),
-        ],
-        "permissions": [
-            _rights("publisher", write=(EXCHANGE,)),
-            _rights("consumer", write=(EXCHANGE, RETRY_EXCHANGE, DEAD_EXCHANGE), read=lanes),
-            _rights("operator", write=(EXCHANGE, DEAD_EXCHANGE), read=(DEAD_QUEUE,)),
-        ],
+        "users": [_user(user) for user in users],
+        "permissions": [user.permission(VHOST) for user in users],
         "exchanges": [_exchange(name) for name in wanted.exchanges],
         "queues": [_queue(queue) for queue in wanted.queues],
         "bindings": [_binding(queue) for queue in wanted.queues],
     }
 
 
-def _user(name: str, *tags: str) -> dict[str, Any]:
-    return {"name": name, "password": f"${{{name.upper()}_PASSWORD}}", "tags": list(tags)}
-
-
-def _rights(user: str, *, write: tuple[str, ...], read: tuple[str, ...] = ()) -> dict[str, str]:
-    return {
-        "user": user,
-        "vhost": VHOST,
-        "configure": "^$",
-        "write": _any_of(write),
-        "read": _any_of(read),
-    }
-
-
-def _any_of(names: tuple[str, ...]) -> str:
-    escaped = (name.replace(".", r"\.") for name in names)
-    return f"^({'|'.join(escaped)})$" if names else "^$"
+def _user(user: User) -> dict[str, Any]:
+    password = f"${{{user.login.upper()}_PASSWORD}}"
+    return {"name": user.login, "password": password, "tags": list(TAGS[user.role])}
 
 
 def _exchange(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 if [ -e .env ]; then
-  echo '✗ there is an .env already, whose passwords the volumes may know: edit it, or remove it first' >&2
+  echo '✗ there is an .env already, whose passwords the volumes may know: add what .env.example has more, or remove it first' >&2
   exit 1
 fi
 

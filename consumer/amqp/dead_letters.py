@@ -40,9 +40,14 @@ OTHERS_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.2
 
 NAME: Final = "hopmail deadletters"
+ACCESS_REFUSED: Final = 403
 NOT_FOUND: Final = 404
 
 T = TypeVar("T")
+
+
+class MayNotRead(BrokerUnavailable):
+    """The login has no right to read the dead letters."""
 
 
 class InOtherHands(Exception):
@@ -227,13 +232,19 @@ def dead_letters(
 ) -> Iterator[DeadLetters]:
     """Open the dead-letter queue for the length of a block.
 
-    Raises BrokerUnavailable, and InOtherHands where somebody else goes on looking through it.
+    Raises BrokerUnavailable, MayNotRead, and InOtherHands where somebody else goes on looking
+    through it.
     """
     tolerant.install()
     with blocking_connection(urls, NAME) as connection:
         try:
             queue = DeadLetters(connection, piece, others_seconds)
         except exceptions.ChannelClosedByBroker as refusal:
+            if refusal.reply_code == ACCESS_REFUSED:
+                raise MayNotRead(
+                    f"this login may not read {DEAD_QUEUE}; `hopmail topology users` prints the"
+                    " rights of one that may"
+                ) from None
             if refusal.reply_code != NOT_FOUND:
                 raise
             raise BrokerUnavailable(

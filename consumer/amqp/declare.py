@@ -160,7 +160,11 @@ def _difference(name: str, refusal: Any) -> Difference:
             name, MISSING, "run `hopmail topology apply`, under a login that may make it"
         )
     if refusal.reply_code == ACCESS_REFUSED:
-        return Difference(name, "may not be looked at", "give this login the right to read it")
+        return Difference(
+            name,
+            "may not be looked at",
+            "give this login the rights that `hopmail topology users` prints",
+        )
     if found := INEQUIVALENT.search(refusal.reply_text):
         return Difference(
             name,

@@ -38,9 +38,10 @@ UNKEPT: Final = "queues' file not written"
 class QueueSampler:
     """Counts what waits in each queue, in a thread and over a connection of its own.
 
-    Passive declares need no right in the virtual host, and leave messages and their delivery counts
-    alone. `show` gets what each look finds, and when it began (Unix time). What the sampler cannot
-    find out it logs, once; whatever happens to it, mail goes on.
+    Passive declares leave messages and their delivery counts alone, and need a right to the queue
+    at most (consumer/core/permissions.py). `show` gets what each look finds, and when it began
+    (Unix time). What the sampler cannot find out it logs, once; whatever happens to it, mail goes
+    on.
     """
 
     def __init__(

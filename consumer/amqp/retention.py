@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import LOOKING, InOtherHands, dead_letters
+from consumer.amqp.dead_letters import LOOKING, InOtherHands, MayNotRead, dead_letters
 from consumer.core.crash import place_of
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
 from consumer.core.delivery import Delivery
@@ -66,6 +66,10 @@ class Retention:
     def _pass(self) -> bool:
         try:
             self._look_through()
+        except MayNotRead as error:
+            # Not for the next minute to mend: told as loud as what it keeps from being removed.
+            detail = f"{error}: with --retention, of the consumer"
+            log.warning("dead letters not looked through", extra={"detail": detail})
         except (BrokerUnavailable, InOtherHands) as error:
             log.info("dead letters not looked through", extra={"detail": str(error)})
             return False

@@ -87,7 +87,7 @@ def sealer(settings: Settings) -> Seal:
 
 def redacted(delivery: Delivery, letter: Followup) -> Followup:
     """Return a dead letter with an outline of its body."""
-    headers = {**nameless(hushed(letter.headers)), BODY: str(BodyState.REDACTED)}
+    headers = {**nameless(hushed(letter.headers, delivery.body)), BODY: str(BodyState.REDACTED)}
     return replace(letter, headers=headers, body=outline(delivery.body))
 
 
@@ -103,7 +103,7 @@ def _closed(
             return replace(letter, headers={**letter.headers, BODY: str(BodyState.REDACTED)})
         case BodyState.ENCRYPTED:
             # A dead letter that somebody put back into its lane as it was: sealed once is enough.
-            return _marked_sealed(letter, delivery.body)
+            return _sealed_as(delivery.body, delivery, letter)
 
 
 def _sealed(delivery: Delivery, letter: Followup, seal: Seal) -> Followup:
@@ -111,12 +111,13 @@ def _sealed(delivery: Delivery, letter: Followup, seal: Seal) -> Followup:
         # Never an email; and sealed it may be more than the broker takes.
         return redacted(delivery, letter)
     body = seal(delivery.body, context(delivery.properties.message_id, letter.headers[LOGIN]))
-    return replace(_marked_sealed(letter, body), body=body)
+    return _sealed_as(body, delivery, letter)
 
 
-def _marked_sealed(letter: Followup, body: bytes) -> Followup:
+def _sealed_as(body: bytes, delivery: Delivery, letter: Followup) -> Followup:
     marks = {BODY: str(BodyState.ENCRYPTED), BODY_KEY: read_sealed(body).key_id.hex()}
-    return replace(letter, headers={**hushed(letter.headers), **marks})
+    headers = {**hushed(letter.headers, delivery.body), **marks}
+    return replace(letter, headers=headers, body=body)
 
 
 def _opened(delivery: Delivery, settings: Settings) -> bytes:

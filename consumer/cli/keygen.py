@@ -2,8 +2,9 @@
 
 import os
 from datetime import UTC, datetime
+from errno import EPERM
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,7 +12,8 @@ from consumer.cli.dead_body import NO_EXTRA
 from consumer.core.exit_code import ExitCode
 from consumer.core.seal_keys import OpenKey, SealKey
 
-FILE_MODE = 0o600
+FILE_MODE: Final = 0o600
+OF_OTHERS: Final = 0o077
 
 
 def keygen(
@@ -46,6 +48,8 @@ def _add(file: Path, sealing: SealKey, opening: OpenKey) -> None:
     lines = f"{made}\n# {sealing.to_text()}\n{opening.to_text()}\n"
     opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
     with open(opened, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
+        if os.fstat(opened).st_mode & OF_OTHERS:
+            raise PermissionError(EPERM, "others can read it; say `chmod 600` to it first")
         stream.write(lines)
         stream.flush()
         # What is sealed from now on can be opened with this alone.

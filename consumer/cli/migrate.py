@@ -10,7 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from consumer.amqp import declare
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.migrate import MigrationStopped, Moved, Signing, find, move, unbind
+from consumer.amqp.migrate import Moved, move
+from consumer.amqp.migrated_copy import Signing
+from consumer.amqp.old_queues import MigrationStopped, find, unbind
 from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.ledger_url import LedgerKind

@@ -12,19 +12,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from consumer.core.permissions import PUBLISHER, ROLES, Role
-from consumer.core.record import record
+from consumer.core.permissions import (
+    CONSUMER,
+    CONSUMER_WITH_RETENTION,
+    DEPLOY,
+    OPERATOR,
+    PUBLISHER,
+    Role,
+    User,
+)
 
 LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 SALT_BYTES: Final = 4
-
-
-@record
-class User:
-    """A login and its role."""
-
-    login: str
-    role: Role
 
 
 def users(
@@ -37,6 +36,14 @@ def users(
     ] = "hopmail",
     vhost: Annotated[str, typer.Option(help="The virtual host the rights are for.")] = "/",
     *,
+    retention: Annotated[
+        bool,
+        typer.Option(
+            "--retention",
+            help="The consumer may read dead letters too, and so remove them:"
+            " HOPMAIL_DEADLETTER_RETENTION needs it.",
+        ),
+    ] = False,
     definitions: Annotated[
         bool,
         typer.Option(
@@ -47,7 +54,8 @@ def users(
     ] = False,
 ) -> None:
     """Print the least-privilege logins for the broker, as rabbitmqctl commands to run there."""
-    listed = _users(tuple(apps or ["webapp"]), prefix)
+    consumer = CONSUMER_WITH_RETENTION if retention else CONSUMER
+    listed = _users(tuple(apps or ["webapp"]), prefix, (consumer, OPERATOR, DEPLOY))
     if definitions:
         typer.echo(json.dumps(_definitions(listed, vhost), indent=2))
         return
@@ -56,8 +64,8 @@ def users(
         typer.echo(line)
 
 
-def _users(apps: tuple[str, ...], prefix: str) -> tuple[User, ...]:
-    others = (User(f"{prefix}-{role.name}", role) for role in ROLES if role is not PUBLISHER)
+def _users(apps: tuple[str, ...], prefix: str, roles: tuple[Role, ...]) -> tuple[User, ...]:
+    others = (User(f"{prefix}-{role.name}", role) for role in roles)
     listed = (*(User(app, PUBLISHER) for app in dict.fromkeys(apps)), *others)
     if not all(LOGIN.fullmatch(user.login) for user in listed):
         raise typer.BadParameter("a login is made of letters, digits and . _ @ + -")
@@ -87,16 +95,7 @@ def _definitions(listed: tuple[User, ...], vhost: str) -> dict[str, Any]:
             for user in listed
         ],
         "vhosts": [{"name": vhost}],
-        "permissions": [
-            {
-                "user": user.login,
-                "vhost": vhost,
-                "configure": user.role.configure,
-                "write": user.role.write,
-                "read": user.role.read,
-            }
-            for user in listed
-        ],
+        "permissions": [user.permission(vhost) for user in listed],
     }
 
 

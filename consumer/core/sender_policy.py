@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
 from consumer.core.outcome import Breach, Unauthorized, Violation
@@ -10,6 +11,7 @@ from publisher_lib.mailbox import Mailbox, parse_mailbox
 
 ANY: Final = "*"
 NO_LOGIN: Final = ""
+SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 SENDERS: Final = 'addresses ("no-reply@shop.example"), domains ("@shop.example") or "*"'
 
 
@@ -62,5 +64,8 @@ def _pattern(login: str, sender: str) -> str:
 
 
 def _folded(sender: Mailbox) -> str:
-    """Return an address for comparison: relays and people take no heed of its case."""
-    return sender.address.casefold()
+    """Return an address for comparison: relays and people take no heed of its case.
+
+    Of ASCII's alone: a Kelvin sign would become a k, which is another mailbox.
+    """
+    return sender.address.translate(SMALL)

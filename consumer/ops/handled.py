@@ -5,13 +5,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from consumer.core.correlation import TRACEPARENT, matching
+from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
 from consumer.core.handled import Handled, Verdict
 from consumer.core.outcome import Stage, Undecodable
 from consumer.core.transaction import answering
 from consumer.ops.facts import UNDECODABLE, Fact, facts, worst
 from consumer.ops.lines import MEMBERS, encoded
-from consumer.ops.mask import mask, mask_addresses, mask_quotations
+from consumer.ops.mask import mask, mask_addresses, mask_echoes, mask_quotations
 from publisher_lib.message import Email
 from publisher_lib.message_id import MESSAGE_ID
 
@@ -80,12 +81,12 @@ def _members(handled: Handled, found: tuple[Fact, ...]) -> str:
     of_this = {
         "message_id": matching(MESSAGE_ID, handled.message_id),
         "to": [mask(name) for name in recipients[:SHOWN_RECIPIENTS]],
-        "text": mask_quotations(fact.text, recipients) or None,
+        "text": _text(fact, delivery, recipients),
         "latency_seconds": _milliseconds(handled.latency_seconds),
         "duration_seconds": round(handled.duration_seconds, 3),
         "traceparent": matching(TRACEPARENT, handled.traceparent),
         "fields": _fields_at_fault(verdicts) if fact.outcome == UNDECODABLE else None,
-        "verdicts": _by_verdict(found, verdicts, recipients) if len(found) > 1 else None,
+        "verdicts": _by_verdict(found, handled, recipients) if len(found) > 1 else None,
     }
     return f"{encoded(_present(of_this))}, {of_many}"
 
@@ -127,19 +128,27 @@ def _words(fact: Fact) -> tuple[Any, ...]:
 
 
 def _by_verdict(
-    found: tuple[Fact, ...], verdicts: tuple[Verdict, ...], recipients: list[str]
+    found: tuple[Fact, ...], handled: Handled, recipients: list[str]
 ) -> list[dict[str, Any]]:
     return [
         _present(
             {
                 "outcome": fact.outcome,
                 **dict(zip(WORDS, _words(fact), strict=True)),
-                "text": mask_quotations(fact.text, recipients) or None,
+                "text": _text(fact, handled.delivery, recipients),
                 "recipients": len(verdict.recipients),
             }
         )
-        for fact, verdict in zip(found, verdicts, strict=True)
+        for fact, verdict in zip(found, handled.verdicts, strict=True)
     ]
+
+
+def _text(fact: Fact, delivery: Delivery, recipients: list[str]) -> str | None:
+    """Return the relay's words, or ours, without what they repeat of the mail."""
+    words = mask_quotations(fact.text, recipients)
+    if fact.stage is not None:
+        words = mask_echoes(words, delivery.body, recipients)
+    return words or None
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

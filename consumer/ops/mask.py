@@ -24,6 +24,11 @@ QUOTED: Final = (
 """From the first mark to the last, for what is quoted may hold some; or to the end, cut off."""
 
 
+WORD: Final = re.compile(r"[A-Za-z0-9_-]{4,}")
+LIKE_A_SECRET: Final = re.compile(r".*(?:[0-9]|[a-z][A-Z])|.{12}")
+"""A code, a token: what no sentence is made of."""
+
+
 TELLING: Final = re.compile(r"""["'`«»„“”‹›‚‘’/?#@%]""")  # noqa: RUF001 - quotation marks
 """Without one of these, nothing is quoted, a link, or an address."""
 
@@ -65,3 +70,18 @@ def mask_quotations(text: str, recipients: Iterable[str] = ()) -> str:
         text = marks.sub('"…"', text)
     text = LINK.sub(lambda found: f"{found[1] or ''}{found[2] or found[3] or ''}/…", text)
     return mask_addresses(text, recipients)
+
+
+def mask_echoes(text: str, body: bytes, recipients: Iterable[str] = ()) -> str:
+    """Return a relay's words without what may be a secret and stands in the mail's body too.
+
+    Relays that filter by content name what they found. Recipients are not in question here.
+    """
+    known = " ".join(recipients)
+
+    def masked(found: re.Match[str]) -> str:
+        word = found[0]
+        is_echo = LIKE_A_SECRET.match(word) and word not in known and word.encode() in body
+        return "…" if is_echo else word
+
+    return WORD.sub(masked, text)

@@ -10,7 +10,7 @@ from consumer.core.contract import DEEPEST_EXPLAINED, FIELDS, MAX_BODY_BYTES
 from consumer.core.dead_body import BODY, BodyState
 from consumer.core.followup import DETAIL
 from consumer.core.trail import PENDING
-from consumer.ops.mask import mask, mask_quotations
+from consumer.ops.mask import mask, mask_echoes, mask_quotations
 from publisher_lib.mailbox import parse_mailbox
 
 MAILBOXES: Final = frozenset({"email_to", "email_from", "cc", "bcc", "reply_to"})
@@ -32,12 +32,13 @@ def outline(body: bytes) -> bytes:
     return (text if len(text) <= LONGEST_OUTLINE else _json(told | {"fields": None})).encode()
 
 
-def hushed(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dead letter's headers, its detail without what that quotes of the mail."""
+def hushed(headers: Mapping[str, Any], body: bytes) -> dict[str, Any]:
+    """Return a dead letter's headers, its detail without what that repeats of the mail."""
     pending = headers.get(PENDING, ())
     detail = json.loads(headers[DETAIL])
     if "text" in detail:
-        detail["text"] = mask_quotations(detail["text"], pending)
+        words = mask_quotations(detail["text"], pending)
+        detail["text"] = mask_echoes(words, body, pending)
     for violation in detail.get("violations", ()):
         violation["pointer"] = _known_steps(violation["pointer"])
     return {**headers, DETAIL: json.dumps(detail)}

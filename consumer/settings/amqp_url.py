@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from consumer.core.url import HOSTS, is_host, split_url
 from publisher_lib.broker_tls import OPTIONS, SERVER_NAME, read_tls
+from publisher_lib.broker_url import read_urls
 
 DEFAULT_LOGIN: Final = "guest"
 """RabbitMQ's own, which it lets in from loopback only."""
@@ -16,6 +17,10 @@ SEPARATOR: Final = re.compile(r",\s*(?=amqps?://)", re.IGNORECASE)
 
 NUMBERS: Final = ("heartbeat", "blocked_connection_timeout", "frame_max")
 MAPPINGS: Final = ("ssl_options", "tcp_options")
+UNREADABLE: Final = (
+    "an entry of ssl_options or tcp_options is unknown, or names a file that cannot be read;"
+    " cacertfile=, certfile= and keyfile= name files of TLS"
+)
 EXPECTED: Final = "expected amqp://user:password@host:5672/virtualhost or amqps://…"
 
 
@@ -27,6 +32,7 @@ def read_amqp_urls(text: str) -> tuple[str, ...]:
     urls = tuple(url.strip() for url in SEPARATOR.split(text.strip()))
     for url in urls:
         _check(url)
+    _check_mappings(urls)
     if len({login_of(url) for url in urls}) > 1:
         # What is published says by whom, and the broker refuses any login but the connection's.
         raise ValueError("every URL must name the same user: they are nodes of one cluster")
@@ -45,6 +51,15 @@ def _check(url: str) -> None:
     _check_place(split)
     _check_options(split.query)
     _check_tls(split)
+
+
+def _check_mappings(urls: tuple[str, ...]) -> None:
+    """Read them as those do who connect: they know the names, and open the files."""
+    if any(f"{name}=" in url for url in urls for name in MAPPINGS):
+        try:
+            read_urls(urls, "")
+        except ValueError:
+            raise ValueError(UNREADABLE) from None
 
 
 def _check_place(split: SplitResult) -> None:
@@ -90,5 +105,5 @@ def _check_tls(split: SplitResult) -> None:
 def _is_mapping(text: str) -> bool:
     try:
         return isinstance(ast.literal_eval(text), dict)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return False

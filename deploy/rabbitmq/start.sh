@@ -4,7 +4,7 @@ set -eu
 umask 077
 
 commands=
-for name in PUBLISHER_PASSWORD CONSUMER_PASSWORD OPERATOR_PASSWORD; do
+for name in PUBLISHER_PASSWORD CONSUMER_PASSWORD OPERATOR_PASSWORD DEPLOY_PASSWORD; do
   eval "value=\${$name:-}"
   case $value in
     '' | *[!A-Za-z0-9]*)

@@ -17,6 +17,7 @@ from consumer.amqp import declare, queue_sampler
 from consumer.amqp.queue_sampler import FILE, QueueSampler
 from consumer.amqp.seen_empty import SeenEmpty
 from consumer.core.delivery import Delivery, Properties
+from consumer.core.permissions import CONSUMER, OPERATOR, Role
 from consumer.core.topology import (
     DEAD_KEY,
     DEAD_QUEUE,
@@ -118,7 +119,9 @@ def test_it_counts_what_is_there_and_touches_nothing(vhost: VirtualHost, tmp_pat
             channel.basic_consume(TRANSACTIONAL, print)
             wait_until(lambda: running.stocks[TRANSACTIONAL].count.consumers == 1)
 
-    assert [message.headers["x-delivery-count"] for message in vhost.take_all(BULK)] == [0, 0, 0]
+    # RabbitMQ 4.3 has no such header before the second delivery.
+    taken = vhost.take_all(BULK)
+    assert [message.headers.get("x-delivery-count", 0) for message in taken] == [0, 0, 0]
 
 
 def test_the_age_is_bounded_by_when_a_queue_was_empty_what_was_taken_and_its_delay(
@@ -242,16 +245,20 @@ def test_an_address_that_hangs_gives_way_to_the_next(vhost: VirtualHost, tmp_pat
         wait_until(lambda: running.counts() == {TRANSACTIONAL: 1}, 20, "a look")
 
 
-def test_it_needs_no_right_at_all(vhost: VirtualHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", [CONSUMER, OPERATOR], ids=["consumer", "operator"])
+def test_the_rights_of_a_consumer_or_operator_are_enough(
+    vhost: VirtualHost, tmp_path: Path, role: Role
+) -> None:
     expected = fill(vhost)
-    vhost.broker.add_user(f"nobody-{vhost.name}", vhost.name, "^$", "^$", "^$")
+    login = f"least-{vhost.name}"
+    vhost.broker.add_user(login, vhost.name, role.configure, role.write, role.read)
 
     try:
-        with sampling((vhost.url_for(f"nobody-{vhost.name}"),), tmp_path) as running:
+        with sampling((vhost.url_for(login),), tmp_path) as running:
             running.wait_for_looks()
             assert running.counts() == expected
     finally:
-        vhost.broker.request("DELETE", f"users/nobody-{vhost.name}")
+        vhost.broker.request("DELETE", f"users/{login}")
 
 
 def test_a_queue_that_is_not_there_holds_nothing_and_hides_no_other(

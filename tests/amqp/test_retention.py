@@ -10,6 +10,7 @@ from consumer.amqp import retention
 from consumer.amqp.dead_letters import dead_letters
 from consumer.amqp.retention import Retention
 from consumer.core.disposition import Reason
+from consumer.core.permissions import CONSUMER, CONSUMER_WITH_RETENTION, User
 from consumer.core.topology import DEAD_QUEUE
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
@@ -82,3 +83,25 @@ def test_while_a_person_has_them_in_hands_nothing_is_removed(
         assert len(queue.find(lambda _each: True)) == 5
         assert not events(caplog, "dead letters will be removed")
     wait_until(lambda: len(removed) == 2, what="the removal")
+
+
+def test_the_least_rights_keep_them_unless_they_are_to_allow_it(
+    vhost: VirtualHost, keeper: tuple[Retention, list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    login = "hopmail-" + vhost.name
+    grant(vhost, User(login, CONSUMER))
+    retention, removed = keeper
+    retention.start()
+    wait_until(lambda: events(caplog, "dead letters not looked through"), what="the refusal")
+    grant(vhost, User(login, CONSUMER_WITH_RETENTION))
+    wait_until(lambda: len(removed) == 2, what="the removal")
+
+    refusal = events(caplog, "dead letters not looked through")[0]
+    assert refusal.levelname == "WARNING"
+    assert "--retention" in refusal.__dict__["detail"]
+
+
+def grant(vhost: VirtualHost, user: User) -> None:
+    """Give a login the rights of its role, and no others."""
+    rights = user.permission(vhost.name)
+    vhost.broker.request("PUT", f"permissions/{vhost.name}/{user.login}", rights)

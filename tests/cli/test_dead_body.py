@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from consumer.core.contract import MAX_BODY_BYTES
+from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_KEY, DEAD_QUEUE, lane_queue
 from publisher_lib.routing import DEAD_EXCHANGE, Lane
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import Message, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.dead_letters import bury, dead_letter
 from tests.support.smtp_script import Rule, hang_up, say
 from tests.support.smtp_server import smtp_server
 
@@ -30,7 +32,9 @@ EMAIL = json.dumps(
     },
     indent=1,  # as no encoder of ours would write it
 ).encode()
-QUOTING = f"554 5.7.1 https://example.org/?t={TOKEN} for <ada@example.org> is listed"
+QUOTING = (
+    f"554 5.7.1 https://example.org/?t={TOKEN} for <ada@example.org> is listed, and so is {TOKEN}"
+)
 
 
 @dataclass
@@ -171,6 +175,24 @@ def test_without_its_key_it_stays_where_it_is(vhost: VirtualHost, keys: Keys, wo
     assert said.startswith("✗ m-1: its body is sealed, and the key ")
     assert "HOPMAIL_DEADLETTER_OPEN_KEYS_FILE" in said
     assert vhost.queue_depth(DEAD_QUEUE) == 1
+
+
+def test_a_lost_key_holds_back_no_other_dead_letter(vhost: VirtualHost, keys: Keys) -> None:
+    in_doubt(vhost, **sealing(keys))
+    bury(vhost, dead_letter("later", Reason.IN_DOUBT))
+
+    ended = hopmail(
+        *("deadletters", "replay", "--reason", "in_doubt", "--yes"),
+        amqp_url=vhost.url,
+        smtp_url=NOWHERE,
+    )
+
+    assert ended.returncode == 1
+    assert "✓ 1 dead letter given back to be sent\n" in ended.stdout
+    assert ended.stderr.startswith("✗ m-1: its body is sealed, and the key ")
+    assert ended.stderr.endswith("; 1 dead letter left as they were\n")
+    assert [copy.properties.message_id for copy in vhost.take_all(QUEUE)] == ["later"]
+    assert [each.properties.message_id for each in vhost.take_all(DEAD_QUEUE)] == ["m-1"]
 
 
 def test_after_a_change_of_keys_what_was_sealed_before_is_opened_too(
@@ -389,6 +411,19 @@ def test_the_file_of_keys_is_its_owners_and_grows(keys: Keys) -> None:
     assert keys.file.stat().st_mode & 0o777 == 0o600
     assert keys.file.read_text().startswith(before)
     assert keys.file.read_text().count("\nhopmail-open-") == 2
+
+
+def test_no_key_is_put_where_others_can_read_it(keys: Keys) -> None:
+    before = keys.file.read_text()
+    keys.file.chmod(0o640)
+
+    ended = hopmail("deadletters", "keygen", str(keys.file))
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"✗ {keys.file}: others can read it; say `chmod 600` to it first; nothing was made\n"
+    )
+    assert (ended.stdout, keys.file.read_text()) == ("", before)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

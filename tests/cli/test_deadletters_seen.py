@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from consumer.cli.deadletters import look
 from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE
 from publisher_lib.routing import Lane
@@ -120,6 +121,14 @@ def test_show_tells_all_that_is_known_and_the_body_only_when_asked(buried: Virtu
     assert told["owed to"] == "ada@example.org, bob@example.com"
     assert "Hello" not in said
     assert '"text": "Hello"' in run(buried, "show", told["id"], "--body")[1]
+
+
+def test_on_a_terminal_a_body_moves_no_cursor() -> None:
+    shown = look._plain("\x1b]0;title\x07\ttext\x9b2J\r\nnext").replace(
+        "\N{REPLACEMENT CHARACTER}", "?"
+    )
+
+    assert shown == "?]0;title?      text?2J\nnext"
 
 
 def test_show_json_is_a_list_for_one_message_may_leave_several(buried: VirtualHost) -> None:

@@ -14,11 +14,18 @@ from typing import Any
 import pika
 import pytest
 
-from consumer.core.topology import DEAD_QUEUE, lane_queue
+from consumer.amqp import migrate as migrate_module
+from consumer.amqp.declare import ACCESS_REFUSED
+from consumer.amqp.migrate import Moved, move
+from consumer.amqp.migrated_copy import Signing
+from consumer.amqp.old_queues import unbind
+from consumer.core.migration import Pair, pair
+from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
-from tests.support.broker import Message, VirtualHost
+from tests.support.broker import LADDER, Message, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.roles import least_privilege
 from tests.support.smtp_sink import smtp_sink
 
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
@@ -171,7 +178,8 @@ def test_a_copy_has_the_properties_and_headers_of_the_message(v0: VirtualHost) -
         "of-the-app": [1, {"deep": None}],
         "x-published-at-ms": 1,
     }
-    publish(v0, 1, headers=headers, priority=3, correlation_id="c-1", content_encoding="utf-8")
+    more: dict[str, Any] = {"priority": 3, "correlation_id": "c-1", "content_encoding": "utf-8"}
+    publish(v0, 1, headers=headers, delivery_mode=1, **more)
     with v0.channel() as channel:
         method, before, body = channel.basic_get(OLD)
         channel.basic_nack(method.delivery_tag)
@@ -180,11 +188,11 @@ def test_a_copy_has_the_properties_and_headers_of_the_message(v0: VirtualHost) -
 
     (after,) = v0.take_all(TRANSACTIONAL)
     assert after.body == body
-    changed = {"headers", "user_id"}
+    changed = {"headers", "user_id", "delivery_mode"}
     assert {
         name: value for name, value in vars(after.properties).items() if name not in changed
     } == {name: value for name, value in vars(before).items() if name not in changed}
-    assert after.properties.user_id == f"hopmail-{v0.name}"
+    assert (after.properties.user_id, after.properties.delivery_mode) == (f"hopmail-{v0.name}", 2)
     assert after.headers["x-hopmail-login"] == f"webapp-{v0.name}"
     assert headers.items() <= after.headers.items()
 
@@ -208,6 +216,21 @@ def test_a_queue_of_any_name_goes_where_it_is_told(v0: VirtualHost) -> None:
     code, _said = migrate(v0, "mails", BULK)
 
     assert (code, ids(v0.take_all(BULK))) == (0, ["m-0", "m-1"])
+
+
+def test_the_deploy_login_may_do_it(v0: VirtualHost) -> None:
+    """RabbitMQ 4.3 lets a login that has no right to a queue not even know that it is not there."""
+    publish(v0, 2)
+    with least_privilege(v0) as urls:
+        consumer = f"hopmail-{v0.name}"
+
+        code, said = migrate(v0, amqp_url=urls["deploy"], operator_logins=consumer)
+
+        assert code == 0, said
+        assert "email.transactional.v1: 2 messages moved" in said
+        code, said = migrate(v0, amqp_url=urls["publisher"])
+        assert code == 1
+        assert "use a login with the rights of `deploy`" in said
 
 
 def test_a_dry_run_tells_and_changes_nothing(v0: VirtualHost) -> None:
@@ -294,6 +317,50 @@ def test_a_consumer_that_comes_just_then_ends_it(v0: VirtualHost, queue: str) ->
     v0.wait_for_depth(queue, 3)
 
 
+def test_while_it_moves_no_consumer_can_come(v0: VirtualHost) -> None:
+    each = detached(v0, OLD)
+    v0.publish_raw(b"{}", exchange="", lane=OLD)
+    refused: list[int] = []
+
+    def come() -> None:
+        with v0.channel() as channel:
+            try:
+                channel.basic_consume(OLD, lambda *_message: None)
+            except pika.exceptions.ChannelClosedByBroker as refusal:
+                refused.append(refusal.reply_code)
+
+    assert move((v0.url,), each, Signing("", frozenset()), come) == Moved(messages=1)
+    assert refused == [ACCESS_REFUSED]
+
+
+@pytest.mark.parametrize("queue", [OLD, OLD_BULK])
+def test_what_is_on_its_way_to_us_is_waited_for(
+    v0: VirtualHost, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not counted as waiting any more: the queue looks empty."""
+    each = detached(v0, queue)
+    is_empty = migrate_module._Move._is_empty
+    late = [b"{}"]
+
+    def meanwhile(move: Any) -> bool:
+        if late:
+            v0.publish_raw(late.pop(), exchange="", lane=queue)
+            v0.wait_for_depth(queue, 0)
+        return is_empty(move)
+
+    monkeypatch.setattr(migrate_module._Move, "_is_empty", meanwhile)
+
+    assert move((v0.url,), each, Signing("", frozenset()), lambda: None) == Moved(messages=1)
+
+
+def detached(v0: VirtualHost, queue: str) -> Pair:
+    """Return the pair of an old queue, to which no new mail goes any more."""
+    v0.declare_topology()
+    each = pair(topology(LADDER), queue, None)
+    unbind((v0.url,), (each,))
+    return each
+
+
 def test_rebound_only_old_consumers_empty_the_old_queue(v0: VirtualHost) -> None:
     publish(v0, 1)
 
@@ -345,7 +412,7 @@ def test_a_queue_that_is_filled_as_fast_as_it_is_emptied_is_told(v0: VirtualHost
     assert "more comes to email.transactional.v0 than there was" in said
 
 
-def test_where_todays_queue_has_another_shape_nothing_is_moved(v0: VirtualHost) -> None:
+def test_where_todays_queue_has_another_shape_nothing_is_changed(v0: VirtualHost) -> None:
     publish(v0, 3)
     with v0.channel() as channel:
         channel.queue_declare(TRANSACTIONAL, durable=True)
@@ -354,7 +421,9 @@ def test_where_todays_queue_has_another_shape_nothing_is_moved(v0: VirtualHost) 
 
     assert code == 78
     assert f"✗ {TRANSACTIONAL}: argument" in said
-    assert v0.queue_depth(OLD) == 3
+    # Nor does new mail go another way: it has none before today's queues are there.
+    publish(v0, 1)
+    assert v0.queue_depth(OLD) == 4
 
 
 def test_what_the_new_queue_does_not_take_stays_in_the_old_one(v0: VirtualHost) -> None:

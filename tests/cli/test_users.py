@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-import subprocess
-import sys
 
 import pytest
+from typer.testing import CliRunner
 
-from consumer.core.permissions import ROLES
-from tests.cli.command import ROOT, environment, hopmail
+from consumer.cli.app import app
+from consumer.core.permissions import CONSUMER_WITH_RETENTION, ROLES
+from tests.cli.command import hopmail
 from tests.support.roles import definitions
 
 
@@ -22,6 +22,17 @@ def test_each_login_is_a_pair_of_commands() -> None:
     assert lines[1] == "rabbitmqctl set_permissions --vhost '/a b' shop '^$' '^email$' '^$'"
     for role in ROLES:
         assert f"# {role.meaning}" in ended.stdout.splitlines()
+
+
+def test_with_retention_the_consumer_may_read_dead_letters_too() -> None:
+    options: tuple[list[str], ...] = ([], ["--retention"])
+    printed = [CliRunner().invoke(app, ["topology", "users", *each]).stdout for each in options]
+
+    before, after = (set(each.splitlines()) for each in printed)
+    assert len(before - after) == len(after - before) == 2
+    (rights,) = (line for line in after - before if line.startswith("rabbitmqctl"))
+    assert "hopmail-consumer '^$' " in rights
+    assert rights.endswith(f" '{CONSUMER_WITH_RETENTION.read}'")
 
 
 def test_definitions_hold_salted_hashes_and_no_password() -> None:
@@ -51,16 +62,7 @@ def test_definitions_hold_salted_hashes_and_no_password() -> None:
     ],
 )
 def test_what_is_wrong_is_said(arguments: tuple[str, ...], said: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "consumer", "topology", "users", *arguments],
-        cwd=ROOT,
-        env=environment() | {"COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = CliRunner().invoke(app, ["topology", "users", *arguments], env={"COLUMNS": "200"})
 
-    assert (ended.returncode, ended.stdout) == (2, "")
+    assert (ended.exit_code, ended.stdout) == (2, "")
     assert said in ended.stderr

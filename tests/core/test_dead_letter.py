@@ -126,6 +126,13 @@ def test_a_clock_ahead_of_ours_counts_as_now() -> None:
     assert read(delivery(ahead)).died_at == NOW
 
 
+def test_a_reason_alone_is_a_claim_too() -> None:
+    """An app's message that RabbitMQ moved keeps what headers the app gave it."""
+    letter = read(delivery(MOVED | {"x-hopmail-reason": "in_doubt"}, user_id="webapp"))
+
+    assert (letter.reason, letter.is_trusted) == ("in_doubt", False)
+
+
 @pytest.mark.parametrize("signer", [None, "stranger"])
 def test_what_nobody_trusted_signed_only_claims(signer: str | None) -> None:
     found = ours()

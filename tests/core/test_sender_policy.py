@@ -8,7 +8,10 @@ from publisher_lib.mailbox import parse_mailbox
 
 POLICY = SenderPolicy.of(
     {
-        "shop": ["@shop.example", "No-Reply@Example.org", "@bücher.example"],
+        "shop": [
+            *("@shop.example", "No-Reply@Example.org", "@bücher.example"),
+            *("market@example.org", "news@example.org", "strasse@example.org", "@straße.example"),
+        ],
         "admin": ["*"],
         "retired": [],
     }
@@ -29,6 +32,9 @@ def breach(login: str | None, sender: str, policy: SenderPolicy = POLICY) -> Bre
         ("shop", "NO-REPLY@EXAMPLE.ORG"),
         ("shop", "a@bücher.example"),
         ("shop", "a@xn--bcher-kva.example"),
+        ("shop", "a@xn--strae-oqa.example"),
+        ("shop", "anybody@shop\u3002example"),
+        ("shop", "ceo@bank.example <no-reply@example.org>"),
         ("admin", "anybody@anywhere.example"),
     ],
 )
@@ -46,6 +52,12 @@ def test_a_login_may_use_its_own_senders(login: str, sender: str) -> None:
         ("shop", "anybody@notshop.example"),
         ("shop", "shop.example <anybody@evil.example>"),
         ("shop", '"no-reply@example.org" <ceo@example.org>'),
+        ("shop", "no-reply+ceo@example.org"),
+        ("shop", "a@strasse.example"),
+        # Other mailboxes, which folding would make the same: a Kelvin sign, a long s, a sharp one.
+        ("shop", "mar\u212aet@example.org"),
+        ("shop", "new\u017f@example.org"),
+        ("shop", "straße@example.org"),
         ("retired", "anybody@shop.example"),
         ("Shop", "anybody@shop.example"),
         ("stranger", "anybody@shop.example"),
@@ -53,6 +65,12 @@ def test_a_login_may_use_its_own_senders(login: str, sender: str) -> None:
 )
 def test_a_login_may_use_no_other(login: str, sender: str) -> None:
     assert breach(login, sender) is Breach.SENDER_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("end", [".", "\u3002", "\n", "\r\nSender: ceo@bank.example", "\u200b"])
+def test_nothing_can_be_hung_on_an_address(end: str) -> None:
+    with pytest.raises(ValueError, match=r"must be addr@domain|is no valid internationalised name"):
+        parse_mailbox(f"anybody@shop.example{end}")
 
 
 @pytest.mark.parametrize("login", [None, ""])

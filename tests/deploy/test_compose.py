@@ -13,6 +13,7 @@ import yaml
 
 from consumer.cli.run import STOP_SLACK
 from consumer.settings import Settings, load_settings
+from consumer.settings.model import settings_table, variables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -21,6 +22,9 @@ CONSUMER = SERVICES["consumer"]
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 GIVEN = dict(re.findall(r"^(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+PASSED_ON = re.findall(r"^# (HOPMAIL_\w+)=(.*)$", EXAMPLE, re.MULTILINE)
+COMMANDS = {"operator", "deploy"}
+OPEN_KEYS = "HOPMAIL_DEADLETTER_OPEN_KEYS"
 SERVING = {name for name, service in SERVICES.items() if "profiles" not in service}
 
 REFERENCE = re.compile(r"\$\{(\w+)(?::(?:-(?P<default>[^}]*)|\?(?P<demand>[^}]*)))?\}")
@@ -48,7 +52,8 @@ def settings_of(service: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> 
     """Return a service's settings as its container reads them."""
     monkeypatch.chdir(folder)
     for name, value in SERVICES[service]["environment"].items():
-        monkeypatch.setenv(name, from_example(value))
+        if value is not None:
+            monkeypatch.setenv(name, from_example(value))
     return load_settings()
 
 
@@ -80,7 +85,7 @@ def test_without_a_profile_it_is_the_service_with_its_monitoring() -> None:
 def test_the_mail_catcher_and_the_operators_commands_have_a_profile_each() -> None:
     profiles = {name: SERVICES[name]["profiles"] for name in set(SERVICES) - SERVING}
 
-    assert profiles == {"mailpit": ["dev"], "operator": ["operator"]}
+    assert profiles == {"mailpit": ["dev"], **{name: ["operator"] for name in COMMANDS}}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -123,8 +128,9 @@ def test_neither_the_consumer_nor_its_exporter_publishes_a_port(name: str) -> No
     assert not {"ports", "expose", "network_mode"} & set(SERVICES[name])
 
 
-def test_the_consumer_waits_for_a_healthy_broker_and_grafana_for_prometheus() -> None:
-    assert CONSUMER["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
+def test_ours_wait_for_a_healthy_broker_and_grafana_for_prometheus() -> None:
+    for name in ("consumer", *COMMANDS):
+        assert SERVICES[name]["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
     assert SERVICES["grafana"]["depends_on"]["prometheus"] == {"condition": "service_healthy"}
 
 
@@ -142,12 +148,12 @@ def test_who_waits_for_a_service_with_a_profile_does_without_where_that_is_off(n
         assert needed in SERVING or how["required"] is False
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"operator"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - COMMANDS))
 def test_a_crashed_service_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"consumer", "operator"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - COMMANDS - {"consumer"}))
 def test_a_service_tells_whether_it_is_well(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
@@ -165,7 +171,7 @@ def test_a_service_needs_no_privilege(name: str) -> None:
     assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", ["consumer", "operator"])
+@pytest.mark.parametrize("name", ["consumer", *sorted(COMMANDS)])
 def test_ours_have_an_init_and_a_root_they_cannot_write_to(name: str) -> None:
     assert SERVICES[name]["init"] is True
     assert SERVICES[name]["read_only"] is True
@@ -187,18 +193,45 @@ def test_the_consumers_settings_are_valid_and_point_at_the_other_services(
     assert consumer_settings.processes == 2
 
 
-def test_consumer_and_operator_believe_each_other(
+def test_those_who_publish_copies_believe_each_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for service in ("consumer", "operator"):
+    for service in ("consumer", *COMMANDS):
         settings = settings_of(service, monkeypatch, tmp_path)
         assert settings.login == service
-        assert settings.trusted_logins == {"consumer", "operator"}
+        assert settings.trusted_logins == {"consumer", *COMMANDS}
 
 
-def test_consumer_and_operator_share_the_ledger() -> None:
-    assert [*mounts(CONSUMER)] == [*mounts(SERVICES["operator"])]
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_commands_share_the_consumers_ledger_and_settings(name: str) -> None:
+    assert [*mounts(CONSUMER)] == [*mounts(SERVICES[name])]
     assert "state" in dict(mounts(CONSUMER))
+    assert passed_on(name) - {OPEN_KEYS} == passed_on("consumer")
+
+
+def passed_on(service: str) -> set[str]:
+    """Return the settings that a service's container has as .env has them."""
+    return {name for name, value in SERVICES[service]["environment"].items() if value is None}
+
+
+def test_every_setting_can_be_given() -> None:
+    """But what hangs on the other services, volumes, or `hopmail run`."""
+    ours = {f"HOPMAIL_{name}" for name in ("AMQP_URL", "SMTP_URL", "OPERATOR_LOGINS")}
+    fixed = {f"HOPMAIL_{name}" for name in ("STATE_DIR", "METRICS_DIR", "WORKER")}
+
+    assert passed_on("consumer") == set(variables()) - ours - fixed - {OPEN_KEYS}
+
+
+def test_the_keys_that_open_dead_letters_are_the_operators_alone() -> None:
+    assert [name for name in SERVICES if OPEN_KEYS in str(SERVICES[name])] == ["operator"]
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    defaults = {name: default for name, default, _meaning in settings_table()}
+    given = passed_on("operator")
+
+    assert dict(PASSED_ON) == {name: defaults[name] for name in given}
+    assert len(PASSED_ON) == len(given)
 
 
 def test_the_exporter_serves_the_volume_the_consumer_writes_and_nothing_else() -> None:
@@ -234,7 +267,7 @@ def test_no_secret_has_a_default() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     secrets = {name for name in GIVEN if name.endswith("_PASSWORD")} | {"RELAY_URL"}
 
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     assert all(GIVEN[name] == "" for name in secrets - {"RELAY_URL"})
     assert {found[1] for found in REFERENCE.finditer(text) if found["demand"]} == secrets
     assert not re.search(r"(?i)passw(or)?d\S*: (?!\$\{)\S", text)

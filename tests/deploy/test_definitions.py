@@ -13,7 +13,9 @@ import pytest
 from pika import exceptions
 
 from consumer.amqp import declare
+from consumer.core.permissions import ROLES, User
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
+from consumer.settings.read import read_ladder
 from dev.broker import START_SECONDS, Node
 from dev.definitions import FILE, LADDER, page
 from publisher_lib import Publisher
@@ -29,6 +31,7 @@ PASSWORDS = {
     "PUBLISHER_PASSWORD": "publishersecret1",
     "CONSUMER_PASSWORD": "consumersecret2",
     "OPERATOR_PASSWORD": "operatorsecret3",
+    "DEPLOY_PASSWORD": "deploysecret4",
 }
 # /run is the container's own there.
 IN_CONTAINER = 'mount --bind "$1" /run && shift && exec "$@"'
@@ -60,6 +63,12 @@ def test_the_file_is_what_the_topology_says() -> None:
     assert FILE.read_text() == page(), "run `python -m dev.definitions`"
 
 
+def test_the_rights_are_those_that_the_command_prints() -> None:
+    wanted = [User(role.name, role).permission("/") for role in ROLES]
+
+    assert json.loads(FILE.read_text())["permissions"] == wanted
+
+
 def test_the_passwords_are_put_in_for_the_broker_alone(tmp_path: Path) -> None:
     started = start(tmp_path, PASSWORDS)
 
@@ -86,16 +95,18 @@ def test_a_password_that_would_break_a_url_is_refused_and_not_shown(
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """Run a broker that loads the definitions at its start, as rabbitmq.conf has it."""
+    """Run a broker with rabbitmq.conf and the plugins of compose, which loads the definitions."""
     folder = tmp_path_factory.mktemp("run")
     started = start(folder, PASSWORDS)
     assert started.returncode == 0, started.stderr
     made = folder / "hopmail" / "definitions.json"
-    node = Node()
+    node = Node(management=True, prometheus=True)
     # Where the package's account can read it.
     (node.folder / "definitions.json").write_text(made.read_text())
+    (node.folder / "plugins").write_text(FILE.with_name("enabled_plugins").read_text())
     with (node.folder / "rabbitmq.conf").open("a") as conf:
-        conf.write(f"load_definitions = {node.folder / 'definitions.json'}\n")
+        told = FILE.with_name("rabbitmq.conf").read_text()
+        conf.write(told.replace("/run/hopmail", str(node.folder)))
     try:
         node.start()
         wait_until(lambda: can_log_in(url(node, "consumer")), START_SECONDS, "the broker")
@@ -165,6 +176,18 @@ def test_a_login_may_do_its_work_and_no_more(node: Node, login: str, allowed: se
         name for name, act in (acts | {"publish": publish}).items() if may(url(node, login), act)
     }
     assert found == allowed
+
+
+def test_the_deploy_login_makes_the_queues_of_other_delays(node: Node) -> None:
+    wanted = topology(read_ladder("5s,7m"))
+
+    assert {each.problem for each in declare.check((url(node, "consumer"),), wanted)} == {
+        declare.MISSING
+    }
+    declare.apply((url(node, "deploy"),), wanted)
+
+    assert declare.check((url(node, "consumer"),), wanted) == ()
+    assert declare.check((url(node, "deploy"),), wanted) == ()
 
 
 def test_mail_goes_its_way_and_back_under_these_logins(node: Node, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_each_password_is_made_and_the_rest_is_the_examples(checkout: Path) -> N
     assert made.returncode == 0, made.stderr
     example, env = values(checkout / ".env.example"), values(checkout / ".env")
     passwords = {name: value for name, value in env.items() if name.endswith("_PASSWORD")}
-    assert len(set(passwords.values())) == len(passwords) == 4
+    assert len(set(passwords.values())) == len(passwords) == 5
     assert all(re.fullmatch(r"[A-Za-z0-9]{32}", password) for password in passwords.values())
     assert env == example | passwords
     assert not any(password in made.stdout for password in passwords.values())

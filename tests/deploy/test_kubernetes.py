@@ -152,6 +152,24 @@ def test_the_file_of_a_ledger_outlives_its_pod_and_is_of_one_pod_only() -> None:
     assert found["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
 
 
+def test_where_a_pod_has_a_ledger_of_its_own_there_is_only_one() -> None:
+    """However many are asked for: the scheduler finds no node for a second one."""
+    labels = manifest("one-pod", "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    (rule,) = pod("one-pod")["affinity"]["podAntiAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+
+    # Which every node has, with the same value on all that can run it.
+    assert rule["topologyKey"] == "kubernetes.io/os"
+    assert rule["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_where_pods_share_a_ledger_each_may_have_its_node() -> None:
+    assert "affinity" not in pod("several-pods")
+    assert "topologySpreadConstraints" in pod("several-pods")
+    assert "volumeClaimTemplates" not in manifest("several-pods", "StatefulSet")["spec"]
+
+
 def test_a_node_can_be_drained() -> None:
     budget = manifest("several-pods", "PodDisruptionBudget")["spec"]
 

@@ -12,7 +12,7 @@ import pytest
 from dev.image import Image, built
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
-from tests.support.container import Container, container
+from tests.support.container import Container, container, living_with
 from tests.support.smtp_server import SmtpServer, smtp_server
 
 # The first test builds it, and the first time its base too.
@@ -111,10 +111,16 @@ def relay() -> Iterator[SmtpServer]:
 
 
 @pytest.fixture
-def machine(image: Image, tmp_path: Path, vhost: VirtualHost, relay: SmtpServer) -> Machine:
-    """Return a machine with empty volumes, and a broker with all queues."""
+def machine(
+    image: Image, tmp_path: Path, vhost: VirtualHost, relay: SmtpServer
+) -> Iterator[Machine]:
+    """Return a machine with empty volumes, and a broker with all queues.
+
+    Nothing of its containers is left in the end.
+    """
     vhost.declare_topology()
-    return Machine(image, tmp_path, vhost, relay)
+    yield Machine(image, tmp_path, vhost, relay)
+    assert living_with(vhost.url) == []
 
 
 def test_check_finds_all_right_there(machine: Machine) -> None:

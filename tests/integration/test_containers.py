@@ -1,6 +1,7 @@
 """Several containers of one host: `docker compose up --scale consumer=3`, less the images."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from consumer.core.topology import DEAD_QUEUE
 from tests.cli.command import environment, hopmail
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import wait_until
-from tests.support.container import HOPMAIL, Container, container
+from tests.support.container import HOPMAIL, Container, container, living_with
 from tests.support.smtp_sink import SmtpSink, smtp_sink
 
 NAMES = ("c0ffee000001", "c0ffee000002", "c0ffee000003")
@@ -131,3 +132,16 @@ def test_one_that_is_killed_leaves_its_mail_to_the_others_who_send_none_twice(
         wait_until(lambda: host.status()[0] == 0, 60, "a flow of mail")
 
     assert set(sink.message_ids().values()) == {1}
+
+
+def test_nothing_is_left_of_one_that_became_another_user(tmp_path: Path) -> None:
+    mark = f"HOPMAIL_TEST_MARK={tmp_path}"
+    told = dict(os.environ) | dict([mark.split("=", 1)])
+    others = "setsid sleep 60 & echo up; exec sleep 60"
+    command = ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", others]
+
+    with container("c0ffee", command, tmp_path / "log", told) as made:
+        wait_until(lambda: "up" in made.log.read_text(), what="its start")
+        assert len(living_with(mark)) >= 3
+
+    assert living_with(mark) == []

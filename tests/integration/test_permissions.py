@@ -1,9 +1,11 @@
 """Each login may do what its role needs, on the real broker, and is refused all the rest."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,11 +14,13 @@ import pytest
 from pika import exceptions
 
 from consumer.amqp import declare
+from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE, lane_queue, topology
 from publisher_lib import Lane, Publisher, Rejected
-from tests.cli.command import hopmail
-from tests.support.broker import LADDER, VirtualHost
+from tests.cli.command import hopmail, one_after_the_other
+from tests.support.broker import LADDER, PASSWORD, VirtualHost
 from tests.support.consumer_process import consuming, wait_until
+from tests.support.dead_letters import bury, dead_letter
 from tests.support.roles import NAMES, least_privilege
 from tests.support.smtp_script import Rule, hang_up, say
 from tests.support.smtp_server import smtp_server
@@ -40,6 +44,7 @@ RIGHT: Final = {queue.name: dict(queue.arguments) for queue in topology(LADDER).
 REFUSED: Final = 403
 WRONG_NAME: Final = 406
 ALLOWED: Final = 0
+GROWING: Final = Path(__file__).parents[2] / "docs" / "growing.md"
 NOWHERE: Final = "smtp://127.0.0.1:9?tls=none"
 
 Attempt = Callable[[Any], object]
@@ -68,6 +73,7 @@ def attempts() -> dict[str, Attempt]:
         "bind other to email": partial(bind, "other", "email", "transactional"),
         "bind exchange other to email.dead": bind_exchange,
         "unbind a lane": unbind,
+        "unbind exchange other from email.dead": unbind_exchange,
         **{f"delete {queue}": partial(delete_queue, queue) for queue in QUEUES},
         **{f"delete exchange {x}": partial(delete_exchange, x) for x in (*OUR_EXCHANGES, "other")},
     }
@@ -122,6 +128,10 @@ def unbind(channel: Any) -> None:
     channel.queue_unbind(TRANSACTIONAL, "email", "transactional")
 
 
+def unbind_exchange(channel: Any) -> None:
+    channel.exchange_unbind("other", "email.dead", "dead")
+
+
 def delete_queue(name: str, channel: Any) -> None:
     channel.queue_delete(name)
 
@@ -130,7 +140,15 @@ def delete_exchange(name: str, channel: Any) -> None:
     channel.exchange_delete(name)
 
 
-LOOKS: Final = frozenset(f"look for {name}" for name in (*QUEUES, *filter(None, EXCHANGES)))
+SEEN_BY: Final = {
+    "publisher": ("email",),
+    "consumer": (*OUR_EXCHANGES, *OURS),
+    "operator": ("email", "email.dead", *OURS),
+    "deploy": (*OUR_EXCHANGES, *OURS),
+}
+"""What a login has any right to, and may look for with every RabbitMQ."""
+
+LOOK_NEEDS_A_RIGHT: Final = (4, 2, 6)
 READS: Final = ("get from", "consume", "purge")
 
 MAY: Final[dict[str, frozenset[str]]] = {
@@ -160,7 +178,16 @@ MAY: Final[dict[str, frozenset[str]]] = {
         }
     ),
 }
-"""Beside looking, which needs no right."""
+"""Beside looking."""
+
+
+def looks(vhost: VirtualHost, role: str) -> frozenset[str]:
+    """Return for what a login may look with this RabbitMQ."""
+    told = vhost.broker.request("GET", "overview")["rabbitmq_version"]
+    version = tuple(map(int, re.findall(r"[0-9]+", told)[:3]))
+    all_there_is = (*QUEUES, *filter(None, EXCHANGES))
+    names = SEEN_BY[role] if version >= LOOK_NEEDS_A_RIGHT else all_there_is
+    return frozenset(f"look for {name}" for name in names)
 
 
 def answer(connection: Any, attempt: Attempt) -> int:
@@ -211,16 +238,22 @@ def test_a_role_may_do_what_it_needs_and_nothing_else(
             if found[name] == ALLOWED and name.startswith(("delete", "unbind")):
                 make_others(vhost)
 
-    wanted = {name: ALLOWED if name in MAY[role] | LOOKS else REFUSED for name in found}
+    allowed = MAY[role] | looks(vhost, role)
+    wanted = {name: ALLOWED if name in allowed else REFUSED for name in found}
     assert found == wanted | {"publish as another": WRONG_NAME}
-    assert MAY[role] <= found.keys()
+    assert allowed <= found.keys()
 
 
 @pytest.mark.parametrize("role", NAMES)
-def test_no_role_may_use_the_management_api(
+def test_no_role_may_use_the_management_api_or_another_virtual_host(
     vhost: VirtualHost, roles: Mapping[str, str], role: str
 ) -> None:
     assert not vhost.broker.may_manage(login_of(roles[role]))
+    with (
+        pytest.raises(exceptions.ProbableAccessDeniedError),
+        connected(vhost.broker.url("/", login_of(roles[role]), PASSWORD)),
+    ):
+        pass
 
 
 EMAIL: Final = {
@@ -275,6 +308,47 @@ def test_the_whole_service_runs_with_these_rights(
     assert vhost.queue_depth(DEAD_QUEUE) == 0
 
 
+def test_an_operator_does_all_there_is_to_do_with_dead_letters(
+    vhost: VirtualHost, roles: Mapping[str, str], tmp_path: Path
+) -> None:
+    vhost.declare_topology()
+    letters = [dead_letter(f"m-{number}") for number in range(3)]
+    held = dead_letter("held", Reason.IN_DOUBT)
+    bury(vhost, *letters, held, signer=login_of(roles["consumer"]))
+    file = str(tmp_path / "dead.jsonl")
+
+    ended = one_after_the_other(
+        [
+            ("status",),
+            ("lookup", "m-0"),
+            *(("deadletters", *words) for words in done_with_dead_letters(file)),
+        ],
+        amqp_url=roles["operator"],
+        smtp_url=NOWHERE,
+        retry_delays="1s,2s",
+        operator_logins=login_of(roles["consumer"]),
+        state_dir=tmp_path,
+    )
+
+    assert re.search(rf"^{re.escape(DEAD_QUEUE)} +4 ", ended[0][1], re.MULTILINE), "it sees all"
+    assert [text for code, text in ended[1:] if code] == []
+    assert vhost.queue_depth(TRANSACTIONAL) == 3
+    assert vhost.queue_depth(DEAD_QUEUE) == 4
+
+
+def done_with_dead_letters(file: str) -> tuple[tuple[str, ...], ...]:
+    return (
+        ("list",),
+        ("show", "m-0"),
+        ("export", file),
+        ("replay", "m-0", "--yes"),
+        ("edit", "m-1", "--set", "subject=Mended", "--yes"),
+        ("resolve", "held", "--resend"),
+        ("purge", "--all", "--yes"),
+        ("import", file),
+    )
+
+
 def test_the_library_says_that_a_right_is_missing(
     vhost: VirtualHost, roles: Mapping[str, str]
 ) -> None:
@@ -310,6 +384,26 @@ def test_a_consumer_that_may_not_declare_asks_once_for_each_kind(
 
     declared = [name for name in asked if not name.startswith("_find")]
     assert sorted(declared) == ["_bind", "_declare_exchange", "_declare_queue"]
+
+
+def test_who_only_scales_sees_how_long_the_lanes_are(vhost: VirtualHost) -> None:
+    make_others(vhost)
+    rights = re.search(r"set_permissions keda '(.*)' '(.*)' '(.*)'", GROWING.read_text())
+    assert rights
+    login = f"keda-{vhost.name}"
+    vhost.broker.add_user(login, vhost.name, *rights.groups())
+
+    try:
+        with connected(vhost.url_for(login)) as connection:
+            found = {
+                name
+                for name, attempt in attempts().items()
+                if answer(connection, attempt) == ALLOWED
+            }
+    finally:
+        vhost.broker.request("DELETE", f"users/{login}")
+    assert {f"look for {lane}" for lane in LANES} <= found
+    assert all(name.startswith("look for ") for name in found)
 
 
 def login_of(url: str) -> str:

@@ -174,6 +174,27 @@ def test_no_line_tells_body_subject_address_or_name(
     assert not [secret for secret in SECRETS if secret.casefold() in line.casefold()]
 
 
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Refused(Stage.END_OF_DATA, Reply(554, "5.7.1", "spam: code=4711-Ab")),
+        Unreachable(Stage.DATA, "spam: code=4711-Ab"),
+        InDoubt("spam: code=4711-Ab"),
+    ],
+)
+def test_a_code_that_a_relay_repeats_without_quotes_is_masked(
+    output: Output, outcome: Refused | Unreachable | InDoubt
+) -> None:
+    body = EMAIL | {"message": {"text": "Your code is 4711-Ab."}}
+
+    taken = Accepted(Reply(250, "2.0.0", "queued as 4XyZ, 4711-Ab"))
+
+    line = line_of(output, handled(taken, outcome, body=body))
+
+    assert line["text"].endswith("spam: code=…")
+    assert [each["text"] for each in line["verdicts"]] == ["queued as 4XyZ, …", "spam: code=…"]
+
+
 @pytest.mark.parametrize("record", list(every_outcome()), ids=lambda _record: "")
 def test_a_line_for_a_person_tells_the_same(output: Output, record: Handled) -> None:
     told = line_of(output, record)

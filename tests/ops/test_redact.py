@@ -130,22 +130,31 @@ def test_nor_of_what_an_attacker_writes() -> None:
 
 
 def test_the_relays_words_are_masked_and_its_codes_are_left() -> None:
-    text = "5.7.1 <ada@example.org>: https://example.org/reset?t=123456 is listed"
+    text = (
+        "5.7.1 <ada@a24.example>: https://example.org/reset?t=123456 is listed;"
+        " message rejected for tok=kX9-_z, 4711, aBcd and correcthorsebattery, seen on 2026-11-29"
+    )
+    body = (
+        b'{"text": "Hello ada@a24.example, message kX9-_z and 4711, aBcd or correcthorsebattery"}'
+    )
     headers = {
-        "x-hopmail-pending": ["ada@example.org"],
+        "x-hopmail-pending": ["ada@a24.example"],
         "x-hopmail-detail": json.dumps({"stage": "END_OF_DATA", "code": 550, "text": text}),
         "x-hopmail-reason": "refused",
     }
 
-    found = hushed(headers)
+    found = hushed(headers, body)
 
     assert found.keys() == headers.keys()
     assert json.loads(found["x-hopmail-detail"]) == {
         "stage": "END_OF_DATA",
         "code": 550,
-        "text": "5.7.1 <a***@example.org>: https://example.org/… is listed",
+        "text": (
+            "5.7.1 <a***@a24.example>: https://example.org/… is listed;"
+            " message rejected for tok=…, …, … and …, seen on 2026-11-29"
+        ),
     }
-    assert nameless(found)["x-hopmail-pending"] == ["a***@example.org"]
+    assert nameless(found)["x-hopmail-pending"] == ["a***@a24.example"]
     assert nameless({}) == {}
 
 
@@ -153,7 +162,7 @@ def test_names_that_the_sender_made_up_are_not_told() -> None:
     pointers = ("/attachments/0/secret", "/headers/X-Secret", "/subject", "properties.type", "")
     violations = [{"pointer": pointer, "message": "is wrong"} for pointer in pointers]
 
-    found = hushed({"x-hopmail-detail": json.dumps({"violations": violations})})
+    found = hushed({"x-hopmail-detail": json.dumps({"violations": violations})}, b"")
 
     assert [each["pointer"] for each in json.loads(found["x-hopmail-detail"])["violations"]] == [
         "/attachments/0/…",

@@ -1,14 +1,25 @@
 """The parts that need no broker: URLs, message ids, errors, explanations."""
 
+import os
 import pickle
+import pty
+import signal
 import ssl
 import time
 import uuid
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import pika
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorStackTimeout
 
@@ -116,6 +127,32 @@ def test_a_file_that_cannot_be_used_is_named_with_its_option(tmp_path: Path) -> 
             (broker,) = read_urls(f"amqps://a:b@h/?{query}", "app")
             with pytest.raises(OSError, match=said):
                 broker.parameters()
+
+
+def test_nobody_is_asked_for_the_passphrase_of_a_key(tmp_path: Path) -> None:
+    with authority() as ca:
+        mine = ca.issue(tmp_path / "mine.pem", "me")
+    key = load_pem_private_key(mine.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    (tmp_path / "locked.key").write_bytes(locked)
+    (broker,) = read_urls(f"amqps://a:b@h/?certfile={mine}&keyfile={tmp_path}/locked.key", "app")
+
+    child, terminal = pty.fork()
+    if not child:
+        # It has a terminal, at which OpenSSL would ask.
+        with suppress(OSError):
+            broker.parameters()
+        os.write(1, b"done")
+        os._exit(0)
+    told = os.read(terminal, 100)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(terminal)
+
+    assert told == b"done"
+    with pytest.raises(OSError, match="the key without a passphrase"):
+        broker.parameters()
 
 
 def test_a_lane_that_is_none_is_refused_by_name() -> None:

@@ -251,6 +251,9 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "amqp://broker?heartbeat=correct-horse",
         "amqp://broker?ssl_options=correct-horse",
         "amqp://broker?ssl_options=['correct-horse']",
+        "amqp://broker?tcp_options={[]:'correct-horse'}",
+        "amqp://broker?ssl_options={'a':'correct-horse'}",
+        "amqps://broker?ssl_options={'ca_certs':'/correct-horse'}",
         "amqps://broker?ssl_options={'protocol': 2, 'password': 'correct-horse'}",
         "amqps://broker?cacertfile=correct-horse",
         "amqps://broker?certfile=",
@@ -445,7 +448,7 @@ def test_an_empty_file_of_a_policy_is_no_leave_to_send(
 def test_the_broker_s_default_login_is_trusted_where_no_other_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HOPMAIL_AMQP_URL", "amqp://localhost?heartbeat=10&ssl_options={}")
+    monkeypatch.setenv("HOPMAIL_AMQP_URL", "amqp://localhost?heartbeat=10&tcp_options={}")
 
     assert load_settings().trusted_logins == {"guest"}
 

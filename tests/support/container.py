@@ -6,10 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dev.processes import stop, unhurried
+from dev.processes import unhurried
 
 HOPMAIL = Path(sys.executable).with_name("hopmail")
 ENTER = 'mount -t tmpfs tmpfs /run && hostname "$1" && shift && exec "$@"'
@@ -61,10 +61,13 @@ class Container:
         return self.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it and all its processes at once."""
-        if self._outside.poll() is None:
-            with unhurried():
-                stop(self._outside, 5, signal.SIGKILL)
+        """End it and all its processes at once, and wait until they have ended."""
+        with unhurried(), suppress(ProcessLookupError, FileNotFoundError):
+            if self._outside.poll() is None:
+                # Its first process, which takes the others with it; unshare reaps it. To kill
+                # unshare would not do: `--kill-child` is void once the child changes its user.
+                os.kill(self.pid, signal.SIGKILL)
+        self.wait(5)
 
 
 @contextmanager
@@ -77,3 +80,13 @@ def container(
         yield made
     finally:
         made.kill()
+
+
+def living_with(text: str) -> list[int]:
+    """Return the processes that have a text in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if text.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found

@@ -1,34 +1,30 @@
 """The logins that `hopmail topology users` makes, on the broker under test."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tests.cli.command import ROOT
+from typer.testing import CliRunner
+
+from consumer.cli.app import app
 from tests.support.broker import PASSWORD, VirtualHost
 
 NAMES = ("publisher", "consumer", "operator", "deploy")
 
 
-def definitions(vhost: str, app: str, prefix: str, passwords: list[str]) -> dict[str, Any]:
-    """Return what the command prints; it needs no settings."""
-    ended = subprocess.run(
+def definitions(vhost: str, login: str, prefix: str, passwords: list[str]) -> dict[str, Any]:
+    """Return what the command prints."""
+    ended = CliRunner().invoke(
+        app,
         [
-            *(sys.executable, "-m", "consumer", "topology", "users", "--definitions"),
-            *("--vhost", vhost, "--app", app, "--prefix", prefix),
+            *("topology", "users", "--definitions"),
+            *("--vhost", vhost, "--app", login, "--prefix", prefix),
         ],
-        cwd=ROOT,
-        env={name: text for name, text in os.environ.items() if not name.startswith("HOPMAIL_")},
         input="".join(f"{password}\n" for password in passwords),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+        catch_exceptions=False,
     )
+    assert ended.exit_code == 0, ended.output
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
 

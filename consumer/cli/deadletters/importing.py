@@ -45,7 +45,8 @@ def import_(
 ) -> None:
     """Put exported dead letters back into the queue; those that are there are left out.
 
-    Nothing is imported from a file with a damaged line.
+    Nothing is imported from a file with a damaged line. The queue takes your word for the rest: who
+    published them, too.
     """
     settings = settings_or_exit()
     with _read(file) as source:

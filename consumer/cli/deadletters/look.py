@@ -115,7 +115,8 @@ def show(
             typer.echo(line)
         if body:
             members = _body(delivery, settings)
-            typer.echo(f"\n{next(iter(members.values()))}")
+            (text,) = members.values()
+            typer.echo(f"\n{_plain(text) if sys.stdout.isatty() else text}")
 
 
 def _body(delivery: Delivery, settings: Settings) -> dict[str, str]:
@@ -233,6 +234,11 @@ def _safe(text: str, most: int | None = LONGEST_SHOWN) -> str:
     """Return what a stranger wrote without what moves a terminal's cursor."""
     plain = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return plain if most is None or len(plain) <= most else f"{plain[: most - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Return a body for a terminal: line by line, as safe as what stands above it."""
+    return "\n".join(_safe(line, None) for line in text.expandtabs().splitlines())
 
 
 def _signer(letter: DeadLetter) -> str:

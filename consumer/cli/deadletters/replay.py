@@ -178,6 +178,7 @@ def _replay(
 ) -> tuple[int, str]:
     """Send again what is wanted; return how many, and what ended it before its end."""
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
+    withheld = ""
     with stoppable() as is_stopped, progress("replaying", plan.total) as step:
         confirmed = Confirmed(queue, step, rate)
         try:
@@ -187,9 +188,10 @@ def _replay(
                     break
                 try:
                     body = body_of(delivery, settings)
-                except BodyWithheld as withheld:
-                    confirmed.trouble = f"{delivery.properties.message_id}: {withheld}"
-                    break
+                except BodyWithheld as why:
+                    # A lost key is no reason to hold back the others.
+                    withheld = withheld or f"{delivery.properties.message_id}: {why}"
+                    continue
                 copy = _copy(settings, delivery)
                 confirmed.put(
                     delivery,
@@ -205,7 +207,7 @@ def _replay(
         finally:
             publisher.close(CLOSE_SECONDS)
         stopped = "stopped" if is_stopped() else ""
-        return confirmed.count, confirmed.trouble or stopped
+        return confirmed.count, confirmed.trouble or stopped or withheld
 
 
 def _copy(settings: Settings, delivery: Delivery) -> Followup:
