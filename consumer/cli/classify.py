@@ -38,12 +38,14 @@ class At(StrEnum):
 
 def classify(
     reply: Annotated[
-        str, typer.Argument(help='As the relay says it, "550 5.1.1 User unknown"; -: from stdin.')
+        str, typer.Argument(help='As the relay says it: "550 5.1.1 User unknown"; -: from stdin.')
     ],
     *,
     stage: Annotated[
         At,
-        typer.Option(help="What it answers; end-of-data is the final dot.", case_sensitive=False),
+        typer.Option(
+            metavar="STAGE", help=f"What it answers: {', '.join(At)}.", case_sensitive=False
+        ),
     ] = At.RCPT,
     attempt: Annotated[int, typer.Option(min=1, help="Which attempt that is, from 1.")] = 1,
     age: Annotated[
