@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.core.durations import spell_duration
-from consumer.core.status import Status, WorkerSeen, obstacles, remarks
+from consumer.core.obstacles import flows, obstacles, remarks
+from consumer.core.status import Status, WorkerSeen
 from consumer.core.waiting import Kind
 
 MEBIBYTE: Final = 1024 * 1024
@@ -37,7 +38,7 @@ def _answer(status: Status) -> Iterator[RenderableType]:
     found = obstacles(status)
     if found:
         yield Text("✗ mail does not flow", style="red")
-    elif status.flows:
+    elif flows(status):
         yield Text("✓ mail flows", style="green")
     else:
         yield Text("✓ mail waits, as it is paused", style="yellow")

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from consumer.core.answer import Answer, answer_for_all
+from consumer.core.disk_errors import CANNOT_SYNC
 from consumer.core.envelope import Envelope
 from consumer.core.folder_url import FolderURL
 from consumer.core.outcome import (
@@ -29,8 +30,6 @@ from consumer.smtp.probe import Report, Step
 from consumer.smtp.session import Ahead, BeforeDot, GivenBack
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
-"""Some shared folders of virtual machines and containers."""
 
 EVERYTHING: Final = Extensions(smtputf8=True)
 

@@ -15,7 +15,8 @@ import pytest
 
 from consumer.core.paused import Paused
 from consumer.ops import logs
-from consumer.ops.control import LARGEST_BYTES, LOG_LEVEL, NAME, Asked, Control, Damaged
+from consumer.ops.asked import LARGEST_BYTES, LOG_LEVEL, Asked, Damaged
+from consumer.ops.control import NAME, Control
 from publisher_lib.routing import Lane
 from tests.ops.output import Output
 
@@ -73,14 +74,15 @@ def test_a_lane_is_paused_and_resumed_whatever_else_is_asked(tmp_path: Path) -> 
     control = Control(tmp_path)
 
     control.ask(LOG_LEVEL, "DEBUG")
-    control.pause({Lane.BULK: paused("first")})
-    control.pause(dict.fromkeys(Lane, paused("second")))
+    assert control.pause({Lane.BULK: paused("first")}) == {}
+    before = control.pause(dict.fromkeys(Lane, paused("second")))
+    assert before == {Lane.BULK: paused("first")}
 
     both = {Lane.BULK: paused("first"), Lane.TRANSACTIONAL: paused("second")}
     assert Control(tmp_path).read() == Asked(log_level="DEBUG", paused=both)
 
     control.ask(LOG_LEVEL, None)
-    control.resume([Lane.BULK])
+    assert control.resume([Lane.BULK]) == both
     assert control.read() == Asked(paused={Lane.TRANSACTIONAL: paused("second")})
 
     control.resume(Lane)
@@ -92,11 +94,33 @@ def test_a_lane_is_paused_and_resumed_whatever_else_is_asked(tmp_path: Path) -> 
 def test_a_pause_mends_a_damaged_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     control = Control(tmp_path)
-    assert control.read_leniently() == Asked()
+    assert control.damage
 
-    control.pause({Lane.BULK: paused("why")})
+    assert control.pause({Lane.BULK: paused("why")}) == {}
 
-    assert control.read_leniently().paused.keys() == {Lane.BULK}
+    assert not control.damage
+    assert control.read().paused.keys() == {Lane.BULK}
+
+
+def test_whoever_asks_follows_no_link_and_flushes_file_and_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("stays")
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / NAME).with_suffix(".tmp").symlink_to(other)
+    flushed: list[Path] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Control(state).pause({Lane.BULK: paused("why")})
+
+    assert other.read_text() == "stays"
+    assert not (state / NAME).is_symlink()
+    assert flushed == [(state / NAME).with_suffix(".tmp"), state]
 
 
 def test_two_that_ask_at_once_both_get_it(tmp_path: Path) -> None:
