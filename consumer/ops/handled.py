@@ -81,6 +81,7 @@ def _members(handled: Handled, found: tuple[Fact, ...]) -> str:
         "message_id": matching(MESSAGE_ID, handled.message_id),
         "to": [mask(name) for name in recipients[:SHOWN_RECIPIENTS]],
         "text": mask_quotations(fact.text, recipients) or None,
+        "replayed": handled.replayed or None,
         "latency_seconds": _milliseconds(handled.latency_seconds),
         "duration_seconds": round(handled.duration_seconds, 3),
         "traceparent": matching(TRACEPARENT, handled.traceparent),
