@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from consumer.cli.app import app
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
-from tests.cli.command import hopmail
+from tests.cli.command import hopmail, inside
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import (
     ConsumerProcess,
@@ -379,7 +377,7 @@ def test_a_relay_s_words_reach_no_terminal_as_they_are(scene: Scene) -> None:
 
 @pytest.mark.parametrize("message_id", ["", "m-\udcff"])
 def test_what_is_no_message_id_is_refused(message_id: str) -> None:
-    shown = CliRunner().invoke(app, ["lookup", message_id])
+    ended = inside("lookup", message_id)
 
-    assert shown.exit_code == 2
-    assert "a message id is" in shown.output
+    assert ended.returncode == 2
+    assert "a message id is" in ended.stderr
