@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from consumer.cli.asking import fail
-from consumer.cli.email_options import email_of
+from consumer.cli.email_options import email_of, option_lines
+from consumer.cli.reading import read
 from consumer.cli.start import settings_or_exit
-from consumer.cli.validate import read
 from consumer.cli.violations import violation_lines
 from consumer.core.contract import parse
 from consumer.core.durations import parse_duration
@@ -144,7 +144,7 @@ def send(
     found = parse(raw)
     if isinstance(found, Undecodable):
         typer.echo(f"✗ not published, the email breaks the contract: {found.defect}", err=True)
-        for line in violation_lines(found):
+        for line in violation_lines(found, raw) if file else option_lines(found):
             typer.echo(line, err=True)
         raise typer.Exit(ExitCode.FAILED)
     settings = settings_or_exit(UNNEEDED)
@@ -178,8 +178,10 @@ def _publish(
         with Publisher(urls, app_id=APP_ID, timeout=wait) as publisher:
             return publisher.publish(email, lane=lane, message_id=message_id).message_id
     except InvalidEmail as error:
-        fail(f"not published: {'; '.join(sentence for _pointer, sentence in error.violations)}")
+        # The email itself is known to be well.
+        told = "; ".join(sentence for _pointer, sentence in error.violations)
+        fail(f"not published: --message-id {told}")
     except PublishError as error:
         known = f" (message id {error.message_id})" if error.message_id else ""
         said = "perhaps published" if isinstance(error, OutcomeUnknown) else "not published"
-        fail(f"{said}{known}: {error}; {CURES[type(error)]}")
+        fail(f"{said}{known}: {str(error).removeprefix('not published: ')}; {CURES[type(error)]}")
