@@ -7,13 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from consumer.cli.asking import fail
+from consumer.cli.asking import asking, fail
 from consumer.cli.pause import By, Lanes, asked_or_refused, pause_and_tell
 from consumer.cli.start import settings_or_exit
 from consumer.core.drained import awaited
 from consumer.core.durations import parse_duration
 from consumer.core.exit_code import ExitCode
 from consumer.ops.worker_hands import hands
+from consumer.settings import Settings
 from publisher_lib.routing import Lane
 
 LOOK_SECONDS: Final = 0.5
@@ -50,16 +51,17 @@ def drain(
         )
         raise typer.Exit(ExitCode.CONFIG)
     until = pause_and_tell(settings, asked)
-    left = _wait(settings.metrics_dir, lanes, time.monotonic() + seconds)
+    left = _wait(settings, settings.metrics_dir, lanes, time.monotonic() + seconds)
     if left:
         fail(f"after {limit}: {left}; it stays paused, until `{until}`")
     typer.echo("✓ nothing is in hands")
 
 
-def _wait(folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
+def _wait(settings: Settings, folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
     """Wait, telling of each change; return what is still awaited, empty for nothing."""
     since, shown = datetime.now(UTC), ""
     while told := awaited(list(hands(folder, lanes, since))):
+        _refuse_resumed(settings, lanes)
         if time.monotonic() > until:
             return told
         if told != shown:
@@ -67,3 +69,10 @@ def _wait(folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
         shown = told
         time.sleep(LOOK_SECONDS)
     return ""
+
+
+def _refuse_resumed(settings: Settings, lanes: tuple[Lane, ...]) -> None:
+    with asking(settings) as control:
+        paused = control.read().paused
+    if resumed := [lane for lane in lanes if lane not in paused]:
+        fail(f"no longer paused: {' and '.join(resumed)}; somebody ran `hopmail resume`")
