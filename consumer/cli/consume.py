@@ -79,7 +79,7 @@ def consume() -> None:
 
 
 def _warn(settings: Settings) -> None:
-    for caution in cautions(settings):
+    for caution in cautions(settings).values():
         log.warning("not for production", extra={"detail": caution})
 
 

@@ -39,10 +39,19 @@ def obstacles(status: Status) -> tuple[str, ...]:
 def remarks(status: Status) -> tuple[str, ...]:
     """Return what is amiss though mail flows."""
     retried = (told for lane in Lane for told in _retried(status, lane))
-    cautions = (
-        f"not for production, by the settings of this shell: {told}" for told in status.cautions
-    )
-    return (*cautions, *_control(status), *_paused(status), *_missing(status), *retried)
+    return (*_cautions(status), *_control(status), *_paused(status), *_missing(status), *retried)
+
+
+def _cautions(status: Status) -> Iterator[str]:
+    """Yield what workers have set, which this shell need not have, and the other way about."""
+    has_set: dict[str, list[str]] = {}
+    for worker in status.alive:
+        for setting in worker.cautions:
+            has_set.setdefault(setting, []).append(worker.name)
+    for setting in sorted({*status.cautions, *has_set}):
+        told = status.cautions.get(setting, f"{setting} is set")
+        whose = ", ".join(has_set.get(setting, ())) or "this shell only"
+        yield f"not for production: {told} (by the settings of {whose})"
 
 
 def _control(status: Status) -> Iterator[str]:

@@ -44,6 +44,8 @@ class WorkerSeen:
     last_acceptance: Mapping[Lane, datetime]
     oldest_held: Mapping[Lane, datetime]
     dead_letters: Mapping[str, int]
+    cautions: tuple[str, ...] = ()
+    """The settings that it has and that must not be in production."""
 
     @property
     def host(self) -> str:
@@ -75,8 +77,8 @@ class Status:
     broker_trouble: str = ""
     paused: Mapping[Lane, Paused] = field(default_factory=dict)
     control_trouble: str = ""
-    cautions: tuple[str, ...] = ()
-    """What is set, where it is looked, that must not be in production."""
+    cautions: Mapping[str, str] = field(default_factory=dict)
+    """By setting, what is set in this shell that must not be in production."""
 
     @property
     def alive(self) -> tuple[WorkerSeen, ...]:

@@ -97,6 +97,7 @@ def seen(file: WorkerFile) -> WorkerSeen:
         rss_bytes=int(file.figure("hopmail_process_resident_memory_bytes")),
         last_acceptance=_by_lane(file, "hopmail_last_acceptance_timestamp_seconds"),
         oldest_held=_by_lane(file, "hopmail_oldest_held_timestamp_seconds"),
+        cautions=tuple(file.by("setting", "hopmail_not_for_production")),
         dead_letters=_whole(file.by("reason", "hopmail_dead_letters_total")),
     )
 

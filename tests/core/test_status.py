@@ -94,12 +94,16 @@ def test_a_damaged_control_file_is_told_with_its_cure_and_stands_in_no_way() -> 
 
 
 def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
-    staging = replace(WELL, workers=(worker(0),), cautions=("mail is diverted",))
+    mine = {"HOPMAIL_A": "HOPMAIL_A: mail is diverted", "HOPMAIL_B": "HOPMAIL_B is so"}
+    both, one = worker(0, cautions=("HOPMAIL_A", "HOPMAIL_C")), worker(1, cautions=("HOPMAIL_A",))
+    staging = replace(WELL, workers=(both, one), cautions=mine)
 
     assert obstacles(staging) == ()
-    first, *others = remarks(staging)
-    assert first == "not for production, by the settings of this shell: mail is diverted"
-    assert len(others) == 1
+    assert [told.removeprefix("not for production: ") for told in remarks(staging)] == [
+        "HOPMAIL_A: mail is diverted (by the settings of mail-a-0, mail-a-1)",
+        "HOPMAIL_B is so (by the settings of this shell only)",
+        "HOPMAIL_C is set (by the settings of mail-a-0)",
+    ]
 
 
 @pytest.mark.parametrize(
