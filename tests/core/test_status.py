@@ -96,7 +96,8 @@ def test_a_damaged_control_file_is_told_with_its_cure_and_stands_in_no_way() -> 
 def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
     mine = {"HOPMAIL_A": "HOPMAIL_A: mail is diverted", "HOPMAIL_B": "HOPMAIL_B is so"}
     both, one = worker(0, cautions=("HOPMAIL_A", "HOPMAIL_C")), worker(1, cautions=("HOPMAIL_A",))
-    staging = replace(WELL, workers=(both, one), cautions=mine)
+    gone = worker(2, heartbeat=NOW - SILENT, cautions=("HOPMAIL_D",))
+    staging = replace(WELL, workers=(both, one, gone), cautions=mine)
 
     assert obstacles(staging) == ()
     assert [told.removeprefix("not for production: ") for told in remarks(staging)] == [

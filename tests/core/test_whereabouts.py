@@ -106,6 +106,15 @@ def test_a_retry_waits_until_its_delay_has_passed() -> None:
     assert not found.is_certain
 
 
+def test_of_two_retries_to_one_attempt_the_later_one_counts() -> None:
+    earlier = handled("retry", seconds_ago=25, delay_seconds=30.0)
+    later = handled("retry", seconds_ago=10, delay_seconds=30.0, replayed=1)
+
+    (found,) = whereabouts(known(State.OPEN, attempt=2), (), (earlier, later), LOOKED)
+
+    assert found.until == NOW + timedelta(seconds=20)
+
+
 def test_a_retry_whose_delay_has_passed_waits_in_its_lane() -> None:
     line = handled("retry", seconds_ago=40, delay_seconds=30.0)
 

@@ -6,7 +6,7 @@ import os
 import resource
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from consumer.ops.asked import LARGEST_BYTES, LOG_LEVEL, Asked, Damaged
 from consumer.ops.control import NAME, Control
 from publisher_lib.routing import Lane
 from tests.ops.output import Output
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -121,6 +122,33 @@ def test_whoever_asks_follows_no_link_and_flushes_file_and_name(
     assert other.read_text() == "stays"
     assert not (state / NAME).is_symlink()
     assert flushed == [(state / NAME).with_suffix(".tmp"), state]
+
+
+def test_whoever_asks_every_process_can_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Control(tmp_path).pause({Lane.BULK: paused("why")})
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o644
+
+
+def test_on_a_full_disk_what_was_asked_stays_and_can_be_ended(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        control = Control(disk)
+        control.pause({Lane.BULK: paused("first")})
+        with suppress(OSError), (disk / "hog").open("wb", buffering=0) as hog:
+            while True:
+                hog.write(bytes(1024))
+
+        with pytest.raises(OSError, match="No space left"):
+            control.pause({Lane.TRANSACTIONAL: paused("x" * 200)})
+        assert control.read().paused == {Lane.BULK: paused("first")}
+        assert sorted(path.name for path in disk.iterdir()) == [NAME, "hog"]
+
+        control.resume(Lane)
+        assert control.read() == Asked()
 
 
 def test_two_that_ask_at_once_both_get_it(tmp_path: Path) -> None:

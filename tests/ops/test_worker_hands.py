@@ -26,8 +26,9 @@ def figures(age: timedelta, in_flight: int, *paused: Lane) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def seen(folder: Path, *lanes: Lane) -> list[Hands]:
-    return list(hands(folder, lanes or tuple(Lane), datetime.now(UTC) - timedelta(seconds=3)))
+def seen(folder: Path, *lanes: Lane, asked_seconds_ago: float = 3) -> list[Hands]:
+    since = datetime.now(UTC) - timedelta(seconds=asked_seconds_ago)
+    return list(hands(folder, lanes or tuple(Lane), since))
 
 
 def test_one_that_hangs_with_mail_in_hands_is_awaited_until_it_is_gone(tmp_path: Path) -> None:
@@ -60,6 +61,13 @@ def test_it_has_obeyed_once_it_tells_that_all_the_lanes_are_paused(
     OwnFile(tmp_path / "hopmail-vm-0.prom").write(figures(timedelta(), 1, *paused))
 
     assert seen(tmp_path, *lanes) == [Hands("vm-0", mails, has_obeyed=has_obeyed)]
+
+
+def test_what_it_wrote_before_it_can_have_known_tells_nothing(tmp_path: Path) -> None:
+    OwnFile(tmp_path / "hopmail-vm-0.prom").write(figures(timedelta(), 0, *Lane))
+
+    assert seen(tmp_path, asked_seconds_ago=0) == [Hands("vm-0", 0, has_obeyed=False)]
+    assert seen(tmp_path) == [Hands("vm-0", 0, has_obeyed=True)]
 
 
 def test_where_no_worker_has_begun_nobody_has_any(tmp_path: Path) -> None:
