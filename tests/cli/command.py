@@ -5,9 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from consumer.cli.app import app
 from tests.support.consumer_process import state_folder
 
 ROOT = Path(__file__).parents[2]
@@ -31,17 +28,3 @@ def hopmail(*arguments: str, **settings: object) -> "subprocess.CompletedProcess
         timeout=60,
         check=False,
     )
-
-
-def inside(
-    *arguments: str, stdin: str | bytes | None = None, **settings: object
-) -> "subprocess.CompletedProcess[str]":
-    """Run the command in this process, in a fraction of the time: for one that starts nothing."""
-    bare: dict[str, str | None] = {name: None for name in os.environ if name.startswith("HOPMAIL_")}
-    set_ = {f"HOPMAIL_{name.upper()}": str(value) for name, value in settings.items()}
-    ended = CliRunner().invoke(
-        app, arguments, input=stdin, env=bare | set_ | {"COLUMNS": "80"}, prog_name="hopmail"
-    )
-    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-        raise ended.exception
-    return subprocess.CompletedProcess(arguments, ended.exit_code, ended.stdout, ended.stderr)

@@ -10,7 +10,7 @@ import pytest
 from consumer.cli.classify import At
 from consumer.core.outcome import InDoubt, Refused, Stage, Unreachable
 from consumer.smtp.classify import outcome_of_reply, read_reply, unless
-from tests.cli.command import inside
+from tests.cli.inside import inside
 from tests.support.certificates import Authority, authority
 from tests.support.smtp_script import Event, say
 from tests.support.smtp_server import smtp_server

@@ -8,7 +8,7 @@ import pytest
 from consumer.ops.control import Control
 from consumer.ops.own_file import OwnFile
 from publisher_lib.routing import Lane
-from tests.cli.command import inside
+from tests.cli.inside import inside
 
 FIGURES = """\
 hopmail_heartbeat_timestamp_seconds{worker="vm-0"} %s

@@ -11,7 +11,8 @@ import pytest
 
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
-from tests.cli.command import hopmail, inside
+from tests.cli.command import hopmail
+from tests.cli.inside import inside
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import (
     ConsumerProcess,

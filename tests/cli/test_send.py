@@ -12,7 +12,8 @@ import pytest
 
 from consumer.core.topology import lane_queue
 from publisher_lib.routing import Lane
-from tests.cli.command import ROOT, environment, inside
+from tests.cli.command import ROOT, environment
+from tests.cli.inside import inside
 from tests.support.broker import Message, VirtualHost
 
 TO_ADA = ("--to", "Ada <ada@example.org>", "--from", "app@example.org", "--subject", "Hello")

@@ -11,7 +11,7 @@ from consumer.core.contract import parse
 from consumer.core.contract_cure import EXAMPLES, cure
 from consumer.core.outcome import Undecodable
 from publisher_lib.message import Attachment, Content, Email
-from tests.cli.command import inside
+from tests.cli.inside import inside
 
 GOOD: dict[str, Any] = {
     "email_to": ["ada@example.org", "grace@example.org"],
