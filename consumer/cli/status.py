@@ -31,6 +31,7 @@ from consumer.settings import Settings
 from publisher_lib.routing import Lane
 
 AGAIN_SECONDS: Final = 2.0
+LONGEST_LINE: Final = 10_000
 
 Watch = Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="For scripts: one JSON object.")]
@@ -91,7 +92,11 @@ def _print_again(look: Callable[[], RenderableType], console: Console) -> NoRetu
 
 
 def _console() -> Console:
-    return Console(highlight=False, emoji=False, markup=False)
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        # Whoever reads it line by line gets each in one piece.
+        console.width = LONGEST_LINE
+    return console
 
 
 def _judge_workers(files: tuple[WorkerFile, ...]) -> ExitCode:

@@ -44,7 +44,7 @@ def _answer(status: Status) -> Iterator[RenderableType]:
         yield Text("✓ mail waits, as it is paused", style="yellow")
     for style, lines in (("red", found), ("yellow", remarks(status))):
         for line in lines:
-            yield Padding(Text(line, style=style), (0, 0, 0, 2))
+            yield Padding.indent(Text(line, style=style), 2)
 
 
 def _table(*columns: str) -> Table:
