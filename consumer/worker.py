@@ -146,6 +146,7 @@ class Worker:
                 for followup in followups(delivery, mail.trail, verdicts, now)
             ),
             transactions=transactions,
+            replayed=mail.trail.replayed,
         )
 
 

@@ -75,6 +75,11 @@ class Submitter:
             receipt=Receipt(message.message_id),
         )
 
+    def refused(self, lane: Lane) -> None:
+        """Count an email that breaks the contract."""
+        if self._metrics is not None:
+            self._metrics.ended(lane, INVALID, 0.0)
+
     @property
     def is_closed(self) -> bool:
         """Whether nothing is published any more."""
@@ -105,8 +110,7 @@ class Submitter:
                 app_id=self._app_id,
             )
         except InvalidEmail:
-            if self._metrics is not None:
-                self._metrics.ended(lane, INVALID, 0.0)
+            self.refused(lane)
             raise
 
 

@@ -20,8 +20,10 @@ from consumer.cli import (
     validate,
     version,
 )
+from consumer.cli.help_pages import Readable
 
 app = typer.Typer(
+    cls=Readable,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

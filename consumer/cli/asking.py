@@ -7,7 +7,8 @@ from typing import NoReturn
 import typer
 
 from consumer.core.exit_code import ExitCode
-from consumer.ops.control import Control, Damaged
+from consumer.ops.asked import Damaged
+from consumer.ops.control import Control
 from consumer.settings import Settings
 
 

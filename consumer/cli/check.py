@@ -53,7 +53,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield from _senders(settings)
     yield from _relays(settings)
     yield from _rates(settings)
-    yield from ((None, f"not for production: {caution}") for caution in cautions(settings))
+    yield from ((None, f"not for production: {caution}") for caution in cautions(settings).values())
     for good, text, about in probe(settings.ledger, settings.state_dir):
         yield good, f"{about}: {text}"
     yield from _dead_bodies(settings)

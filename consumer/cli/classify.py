@@ -17,7 +17,8 @@ from consumer.core.outcome import Stage, TransactionOutcome
 from consumer.core.transaction import TRANSACTION_OUTCOMES
 from consumer.core.verdict_words import opens_breaker, why
 from consumer.settings import Settings
-from consumer.smtp.classify import outcome_of_reply, read_reply
+from consumer.smtp.classify import goes_on_because, outcome_of_reply, read_reply, unless
+from consumer.smtp.conversation import LONGEST_REPLY_BYTES
 
 UNNEEDED: Final = ("HOPMAIL_AMQP_URL", "HOPMAIL_SMTP_URL")
 
@@ -38,12 +39,14 @@ class At(StrEnum):
 
 def classify(
     reply: Annotated[
-        str, typer.Argument(help='As the relay says it, "550 5.1.1 User unknown"; -: from stdin.')
+        str, typer.Argument(help='As the relay says it: "550 5.1.1 User unknown"; -: from stdin.')
     ],
     *,
     stage: Annotated[
         At,
-        typer.Option(help="What it answers; end-of-data is the final dot.", case_sensitive=False),
+        typer.Option(
+            metavar="STAGE", help=f"What it answers: {', '.join(At)}.", case_sensitive=False
+        ),
     ] = At.RCPT,
     attempt: Annotated[int, typer.Option(min=1, help="Which attempt that is, from 1.")] = 1,
     age: Annotated[
@@ -57,21 +60,29 @@ def classify(
     HOPMAIL_IF_UNCERTAIN. Nothing is sent.
     """
     try:
-        code, text = read_reply(sys.stdin.read() if reply == "-" else reply)
+        code, text = read_reply(_stdin() if reply == "-" else reply)
         old = timedelta() if age == "0s" else parse_duration(age)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     settings = settings_or_exit(UNNEEDED)
     outcome = outcome_of_reply(Stage[stage.name], code, text)
-    found = _told(settings, outcome, attempt, old) if outcome else _goes_on()
+    if outcome is None:
+        found = _goes_on(goes_on_because(Stage[stage.name], code) or "the relay takes this step")
+    else:
+        but = unless(Stage[stage.name], code, text) or None
+        found = _told(settings, outcome, attempt, old) | {"unless": but}
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
         _show(found)
 
 
-def _goes_on() -> dict[str, Any]:
-    nothing = "the relay takes this step, and the conversation goes on: nothing is decided yet"
+def _stdin() -> str:
+    return sys.stdin.buffer.read(LONGEST_REPLY_BYTES).decode(errors="surrogateescape")
+
+
+def _goes_on(because: str) -> dict[str, Any]:
+    nothing = f"{because}, and the conversation goes on: nothing is decided yet"
     return {"outcome": None, "disposition": None, "opens_breaker": False, "why": nothing}
 
 
@@ -123,3 +134,5 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if found["outcome"]:
         yield "breaker", "opens" if found["opens_breaker"] else "stays as it is"
     yield "why", found["why"]
+    if found.get("unless"):
+        yield "unless", found["unless"]

@@ -1,8 +1,6 @@
 """`hopmail drain`: pause, and wait until no worker has a mail in hands."""
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,13 +8,13 @@ from typing import Annotated, Final
 import typer
 
 from consumer.cli.asking import asking, fail
-from consumer.cli.pause import RESUME, By, Lanes, asked_or_refused
+from consumer.cli.pause import By, Lanes, asked_or_refused, pause_and_tell
 from consumer.cli.start import settings_or_exit
-from consumer.core.drained import Hands, awaited, has_obeyed
+from consumer.core.drained import awaited
 from consumer.core.durations import parse_duration
 from consumer.core.exit_code import ExitCode
-from consumer.core.status import SILENT
-from consumer.ops.worker_files import WorkerFile, read_files, seen
+from consumer.ops.worker_hands import hands
+from consumer.settings import Settings
 from publisher_lib.routing import Lane
 
 LOOK_SECONDS: Final = 0.5
@@ -52,19 +50,18 @@ def drain(
             err=True,
         )
         raise typer.Exit(ExitCode.CONFIG)
-    with asking(settings) as control:
-        control.pause(asked)
-    typer.echo(f"✓ {' and '.join(lanes)} paused, until `{RESUME}`")
-    left = _wait(settings.metrics_dir, lanes, time.monotonic() + seconds)
+    until = pause_and_tell(settings, asked)
+    left = _wait(settings, settings.metrics_dir, lanes, time.monotonic() + seconds)
     if left:
-        fail(f"after {limit}: {left}; it stays paused, until `{RESUME}`")
+        fail(f"after {limit}: {left}; it stays paused, until `{until}`")
     typer.echo("✓ nothing is in hands")
 
 
-def _wait(folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
+def _wait(settings: Settings, folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
     """Wait, telling of each change; return what is still awaited, empty for nothing."""
     since, shown = datetime.now(UTC), ""
-    while told := awaited(list(_hands(folder, lanes, since))):
+    while told := awaited(list(hands(folder, lanes, since))):
+        _refuse_resumed(settings, lanes)
         if time.monotonic() > until:
             return told
         if told != shown:
@@ -74,25 +71,8 @@ def _wait(folder: Path, lanes: tuple[Lane, ...], until: float) -> str:
     return ""
 
 
-def _hands(folder: Path, lanes: tuple[Lane, ...], since: datetime) -> Iterator[Hands]:
-    # Where there is none, no worker has begun.
-    with suppress(OSError):
-        for file in read_files(folder):
-            worker = seen(file)
-            if abs(datetime.now(UTC) - worker.heartbeat) < SILENT:
-                yield Hands(
-                    worker.name,
-                    _in_hands(file, lanes),
-                    has_obeyed=has_obeyed(worker, since) and _are_paused(file, lanes),
-                )
-
-
-def _in_hands(file: WorkerFile, lanes: tuple[Lane, ...]) -> int:
-    by_lane = file.by("lane", "hopmail_in_flight")
-    return int(sum(by_lane.get(lane, 0.0) for lane in lanes))
-
-
-def _are_paused(file: WorkerFile, lanes: tuple[Lane, ...]) -> bool:
-    # One that waits for its ledger takes none, and does not tell of lanes yet.
-    takes_mail = bool(file.samples("hopmail_in_flight"))
-    return not takes_mail or set(lanes) <= set(file.by("lane", "hopmail_lane_paused"))
+def _refuse_resumed(settings: Settings, lanes: tuple[Lane, ...]) -> None:
+    with asking(settings) as control:
+        paused = control.read().paused
+    if resumed := [lane for lane in lanes if lane not in paused]:
+        fail(f"no longer paused: {' and '.join(resumed)}; somebody ran `hopmail resume`")

@@ -6,7 +6,7 @@ import typer
 
 from consumer.cli.asking import asking
 from consumer.cli.start import settings_or_exit
-from consumer.ops.control import LOG_LEVEL
+from consumer.ops.asked import LOG_LEVEL
 from consumer.ops.logs import LEVELS
 
 

@@ -18,8 +18,8 @@ from consumer.cli.lookup_sources import Source, Sources
 from consumer.cli.start import settings_or_exit
 from consumer.core.exit_code import ExitCode
 from consumer.core.found import DeadSeen, Known, Line, dead_seen
+from consumer.core.places import Looked
 from consumer.core.story import Story, story
-from consumer.core.whereabouts import Looked
 from consumer.ledger.opening import LedgerUnusable
 from consumer.ledger.reading import open_reader
 from consumer.ledger.store import LedgerTrouble
@@ -47,8 +47,10 @@ def lookup(
 
     Exits with 1 if there is no trace of it. Looks into the ledger, the dead letters and the log's
     archive of this host (HOPMAIL_LOG_DIR), which tells attempts and times, and changes nothing.
-    Lanes and retry queues are not looked into: what waits there is inferred, and marked so.
+    Where they are is read from this shell's settings, which must be the workers'. Lanes and retry
+    queues are not looked into: what waits there is inferred, and marked so.
     """
+    _refuse_no_id(message_id)
     # A person reads our own lines; what was logged on the way says them again.
     logging.getLogger().addHandler(logging.NullHandler())
     found, sources = _look(settings_or_exit(), message_id, login)
@@ -58,6 +60,15 @@ def lookup(
         console = Console(highlight=False, emoji=False, markup=False)
         console.print(page(found, sources, addresses=addresses), crop=False, soft_wrap=True)
     raise typer.Exit(ExitCode.OK if found.is_found else ExitCode.FAILED)
+
+
+def _refuse_no_id(message_id: str) -> None:
+    try:
+        has_octets = bool(message_id.encode())
+    except UnicodeEncodeError:
+        has_octets = False
+    if not has_octets:
+        raise typer.BadParameter("a message id is a text in UTF-8, and no empty one")
 
 
 def _look(settings: Settings, message_id: str, login: str | None) -> tuple[Story, Sources]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from consumer.cli.lookup_sources import Shown, Sources
 from consumer.core.found import DeadSeen, Known, Line
+from consumer.core.places import Whereabouts
 from consumer.core.story import Part, Published, Story
-from consumer.core.whereabouts import Whereabouts
 
 
 def lookup_json(story: Story, sources: Sources, *, addresses: bool) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def _part(part: Part, shown: Shown) -> dict[str, Any]:
         "login": part.login,
         "app_ids": list(part.app_ids),
         "published": part.published and _published(part.published),
+        "replayed": part.replayed,
+        "replayed_at": _moment(part.replayed_at),
         "places": [_place(place, shown) for place in part.places],
         "ledger": part.known and _known(part.known, shown),
         "dead_letters": [_dead(each, shown) for each in part.dead],
@@ -83,6 +85,7 @@ def _dead(dead: DeadSeen, shown: Shown) -> dict[str, Any]:
         "attempt": dead.attempt,
         "lane": dead.lane,
         "last_attempt": _moment(dead.last_attempt),
+        "replayed": dead.replayed,
         "believed": dead.is_believed,
         "recipients": None if dead.pending is None else [*map(shown.name, dead.pending)],
     }

@@ -9,9 +9,18 @@ from rich.text import Text
 
 from consumer.cli.lookup_sources import Shown, Sources
 from consumer.core.durations import spell_duration
-from consumer.core.found import HANDLED, DeadSeen, Line, Told, attempt_of, verdicts_of, word
+from consumer.core.found import (
+    HANDLED,
+    DeadSeen,
+    Line,
+    Told,
+    attempt_of,
+    replayed_of,
+    verdicts_of,
+    word,
+)
+from consumer.core.places import Place, Whereabouts
 from consumer.core.story import Part, Story, made_at
-from consumer.core.whereabouts import Place, Whereabouts
 from consumer.ops.lines import plain
 
 SHOWN_NAMES: Final = 5
@@ -24,6 +33,8 @@ STYLES: Final = {
     Place.IN_DOUBT: "red",
     Place.UNKNOWN: "yellow",
 }
+
+WHERE: Final = "HOPMAIL_AMQP_URL, HOPMAIL_STATE_DIR, HOPMAIL_LEDGER_URL and HOPMAIL_LOG_DIR"
 
 HEAD: Final = ("at (UTC)", "worker", "attempt", "what the log tells")
 OF_EVERY_LINE: Final = frozenset({"logger", "worker", "level", "message_id", "traceparent"})
@@ -63,6 +74,10 @@ def _part(story: Story, part: Part, shown: Shown) -> Iterator[Text]:
         about = "" if part.published.is_certain else "about "
         source = part.published.source
         yield _text(f"  published {about}{_moment(part.published.at)} ({source})")
+    if part.replayed:
+        times = f"{part.replayed} time{'' if part.replayed == 1 else 's'}"
+        at = f", last at {_moment(part.replayed_at)}" if part.replayed_at else ""
+        yield _text(f"  sent again by a person: {times}{at}")
     for place in part.places:
         yield from _place(story, place, shown)
     if not part.places:
@@ -99,7 +114,7 @@ def _dead(dead: DeadSeen, shown: Shown) -> str:
 def _rows(story: Story) -> Iterator[Text]:
     # No table of rich's: it cuts off what is wider than the terminal.
     rows = [
-        (_moment(line.at), line.worker, str(attempt_of(line) or ""), what)
+        (_moment(line.at), line.worker, _attempt(line), what)
         for line in story.lines
         for what in _what(line)
     ]
@@ -109,6 +124,11 @@ def _rows(story: Story) -> Iterator[Text]:
     for row, style in ((HEAD, "dim"), *((row, "") for row in rows)):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield _text("   ".join(cells).rstrip(), style=style)
+
+
+def _attempt(line: Line) -> str:
+    times = replayed_of(line)
+    return f"{attempt_of(line) or ''}{f' of replay {times}' if times else ''}"
 
 
 def _what(line: Line) -> Iterator[str]:
@@ -151,6 +171,8 @@ def _remarks(story: Story, sources: Sources) -> Iterator[Text]:
             yield _text(f"  {name} not looked into: {source.detail}", style="yellow")
         elif source.detail:
             yield _text(f"  {name}: {source.detail}", style="yellow")
+    if not (story.is_found and sources.are_all_read):
+        yield _text(f"  looked where this shell's settings say: {WHERE} must be the workers'")
 
 
 def _recipients(count: int) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from consumer.amqp.consume import Consumer
 from consumer.amqp.queue_sampler import QueueSampler
+from consumer.cli.cautions import CAUTIONED, cautions
 from consumer.cli.flow import flow
 from consumer.core.durations import format_duration
 from consumer.core.handled import Followup, Handled
@@ -22,6 +23,7 @@ from consumer.ops.log_figures import LogFigures
 from consumer.ops.metrics import Metrics
 from consumer.ops.queue_figures import QueueFigures
 from consumer.ops.retention_figures import RetentionFigures
+from consumer.ops.setting_figures import show_cautions
 from consumer.settings import Settings
 from consumer.smtp.relays import Relays
 from publisher_lib.routing import Lane
@@ -46,6 +48,8 @@ class Measuring:
             relays=[relay.place for relay in settings.relays],
             delays=[format_duration(delay) for delay in settings.retry_delays],
         )
+        found = cautions(settings)
+        show_cautions(self._metrics.registry, {name: name in found for name in CAUTIONED})
         self.dead_letter_removed = RetentionFigures(self._metrics.registry).removed
         self._sampler = self._queue_sampler() if settings.worker == SAMPLING_WORKER else None
         self._is_started = False

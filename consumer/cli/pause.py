@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -13,6 +13,7 @@ from consumer.cli.asking import asking
 from consumer.cli.start import settings_or_exit
 from consumer.core.durations import spell_duration
 from consumer.core.paused import Paused, check_reason
+from consumer.settings import Settings
 from publisher_lib.routing import Lane
 
 Lanes = Annotated[
@@ -48,16 +49,7 @@ def pause(
     HOPMAIL_STATE_DIR, and outlives restarts and crashes. Mail that expires meanwhile expires.
     """
     asked = asked_or_refused(tuple(lane or Lane), reason, by)
-    settings = settings_or_exit()
-    with asking(settings) as control:
-        before = control.read_leniently().paused
-        control.pause(asked)
-    for each, paused in asked.items():
-        if each in before:
-            typer.echo(f"✓ {each} was paused before: {told(before[each])}")
-        else:
-            typer.echo(f"✓ {each} is paused: {paused.reason}")
-    typer.echo(f"  until `{RESUME}`; see `hopmail status`")
+    pause_and_tell(settings_or_exit(), asked)
 
 
 def resume(*, lane: Lanes = None) -> None:
@@ -68,13 +60,35 @@ def resume(*, lane: Lanes = None) -> None:
     lanes = tuple(lane or Lane)
     settings = settings_or_exit()
     with asking(settings) as control:
-        before = control.read_leniently().paused
-        control.resume(lanes)
+        damage = control.damage
+        before = control.resume(lanes)
+    if damage:
+        typer.echo(f"✓ control.json is mended: {damage}")
     for each in lanes:
         if each in before:
             typer.echo(f"✓ {each} is taken again; it was paused {told(before[each])}")
         else:
-            typer.echo(f"✓ {each} was not paused")
+            typer.echo(f"✓ {each} {'is taken, if it was paused' if damage else 'was not paused'}")
+
+
+def pause_and_tell(settings: Settings, asked: Mapping[Lane, Paused]) -> str:
+    """Pause, and say so of each lane; return the command that ends what was not paused before."""
+    with asking(settings) as control:
+        before = control.pause(asked)
+    for lane, paused in asked.items():
+        if lane in before:
+            typer.echo(f"✓ {lane} was paused before: {told(before[lane])}")
+        else:
+            typer.echo(f"✓ {lane} is paused: {paused.reason}")
+    until = ending(asked.keys() - before)
+    typer.echo(f"  until `{until}`; see `hopmail status`")
+    return until
+
+
+def ending(lanes: Collection[Lane]) -> str:
+    """Return the command that resumes these lanes and no others, so far as there are any."""
+    named = [f"--lane {lane}" for lane in Lane if lane in lanes]
+    return " ".join([RESUME, *(named if len(named) < len(Lane) else ())])
 
 
 def asked_or_refused(lanes: tuple[Lane, ...], reason: str, by: str) -> Mapping[Lane, Paused]:

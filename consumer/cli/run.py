@@ -16,7 +16,8 @@ from consumer.cli.start import (
     settings_or_exit,
 )
 from consumer.ledger.store import LedgerTrouble
-from consumer.ops.control import LOG_LEVEL, Control
+from consumer.ops.asked import LOG_LEVEL
+from consumer.ops.control import Control
 from consumer.ops.metrics_files import sweep
 from consumer.settings import Settings
 

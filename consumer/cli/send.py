@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from consumer.cli.asking import fail
-from consumer.cli.email_options import email_of
+from consumer.cli.email_options import email_of, option_lines
+from consumer.cli.reading import read
 from consumer.cli.start import settings_or_exit
-from consumer.cli.validate import read
 from consumer.cli.violations import violation_lines
 from consumer.core.contract import parse
 from consumer.core.durations import parse_duration
@@ -59,19 +59,35 @@ def send(
     *,
     file: Annotated[
         str | None,
-        typer.Option("--file", help="A whole email as JSON, for `hopmail validate`; -: stdin."),
+        typer.Option(
+            "--file", metavar="FILE", help="A whole email as JSON; -: from stdin. No other with it."
+        ),
     ] = None,
-    to: Annotated[Several, typer.Option("--to", help="Whom it goes to; again for more.")] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="The sender's mailbox.")] = None,
-    subject: Annotated[str | None, typer.Option("--subject")] = None,
+    to: Annotated[
+        Several, typer.Option("--to", metavar="MAILBOX", help="Whom it goes to; again for more.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="MAILBOX", help="Who sends it.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Its subject.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="What it says.")] = None,
-    text_file: Annotated[str | None, typer.Option("--text-file", help="The same, a file.")] = None,
-    html_file: Annotated[str | None, typer.Option("--html-file", help="The same as HTML.")] = None,
-    cc: Annotated[Several, typer.Option("--cc", help="A copy for all to see.")] = None,
-    bcc: Annotated[Several, typer.Option("--bcc", help="A copy nobody else sees.")] = None,
-    reply_to: Annotated[Several, typer.Option("--reply-to", help="Where answers go.")] = None,
+    text_file: Annotated[
+        str | None, typer.Option("--text-file", metavar="FILE", help="The same, from a file.")
+    ] = None,
+    html_file: Annotated[
+        str | None, typer.Option("--html-file", metavar="FILE", help="The same as HTML.")
+    ] = None,
+    cc: Annotated[
+        Several, typer.Option("--cc", metavar="MAILBOX", help="A copy for all to see.")
+    ] = None,
+    bcc: Annotated[
+        Several, typer.Option("--bcc", metavar="MAILBOX", help="A copy nobody else sees.")
+    ] = None,
+    reply_to: Annotated[
+        Several, typer.Option("--reply-to", metavar="MAILBOX", help="Where answers go.")
+    ] = None,
     header: Annotated[
-        Several, typer.Option("--header", metavar="NAME:VALUE", help="A header field more.")
+        Several, typer.Option("--header", metavar="NAME:VALUE", help="Another header field.")
     ] = None,
     attach: Annotated[
         Several, typer.Option("--attach", metavar="FILE", help="A file; again for more.")
@@ -83,14 +99,16 @@ def send(
         str | None, typer.Option("--expires-at", metavar="WHEN", help="Not to be sent from then.")
     ] = None,
     if_uncertain: Annotated[
-        IfUncertain | None, typer.Option("--if-uncertain", help="resend, or hold for a person.")
+        IfUncertain | None,
+        typer.Option("--if-uncertain", help="If the relay may have it: again, or to a person."),
     ] = None,
-    lane: Annotated[Lane, typer.Option("--lane")] = Lane.TRANSACTIONAL,
+    lane: Annotated[Lane, typer.Option("--lane", help="Which lane takes it.")] = Lane.TRANSACTIONAL,
     message_id: Annotated[
-        str | None, typer.Option("--message-id", help="Its key; without it one is made.")
+        str | None,
+        typer.Option("--message-id", metavar="ID", help="Its key; without it one is made."),
     ] = None,
     timeout: Annotated[
-        str, typer.Option("--timeout", metavar="DURATION", help="To wait for the broker.")
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the broker.")
     ] = "10s",
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: one JSON object.")] = False,
 ) -> None:
@@ -126,7 +144,7 @@ def send(
     found = parse(raw)
     if isinstance(found, Undecodable):
         typer.echo(f"✗ not published, the email breaks the contract: {found.defect}", err=True)
-        for line in violation_lines(found):
+        for line in violation_lines(found, raw) if file else option_lines(found):
             typer.echo(line, err=True)
         raise typer.Exit(ExitCode.FAILED)
     settings = settings_or_exit(UNNEEDED)
@@ -160,8 +178,10 @@ def _publish(
         with Publisher(urls, app_id=APP_ID, timeout=wait) as publisher:
             return publisher.publish(email, lane=lane, message_id=message_id).message_id
     except InvalidEmail as error:
-        fail(f"not published: {'; '.join(sentence for _pointer, sentence in error.violations)}")
+        # The email itself is known to be well.
+        told = "; ".join(sentence for _pointer, sentence in error.violations)
+        fail(f"not published: --message-id {told}")
     except PublishError as error:
         known = f" (message id {error.message_id})" if error.message_id else ""
         said = "perhaps published" if isinstance(error, OutcomeUnknown) else "not published"
-        fail(f"{said}{known}: {error}; {CURES[type(error)]}")
+        fail(f"{said}{known}: {str(error).removeprefix('not published: ')}; {CURES[type(error)]}")

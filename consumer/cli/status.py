@@ -20,15 +20,18 @@ from consumer.cli.start import settings_or_exit
 from consumer.cli.status_json import status_json
 from consumer.cli.status_page import page
 from consumer.core.exit_code import ExitCode
+from consumer.core.obstacles import obstacles
 from consumer.core.paused import Paused
-from consumer.core.status import QueueSeen, Status, obstacles
+from consumer.core.status import QueueSeen, Status
 from consumer.core.waiting import places
+from consumer.ops.asked import Damaged
 from consumer.ops.control import Control
 from consumer.ops.worker_files import WorkerFile, oldest_by_queue, read_files, seen
 from consumer.settings import Settings
 from publisher_lib.routing import Lane
 
 AGAIN_SECONDS: Final = 2.0
+LONGEST_LINE: Final = 10_000
 
 Watch = Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="For scripts: one JSON object.")]
@@ -89,7 +92,11 @@ def _print_again(look: Callable[[], RenderableType], console: Console) -> NoRetu
 
 
 def _console() -> Console:
-    return Console(highlight=False, emoji=False, markup=False)
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        # Whoever reads it line by line gets each in one piece.
+        console.width = LONGEST_LINE
+    return console
 
 
 def _judge_workers(files: tuple[WorkerFile, ...]) -> ExitCode:
@@ -104,22 +111,27 @@ def _judge_workers(files: tuple[WorkerFile, ...]) -> ExitCode:
 def _look(settings: Settings, folder: Path) -> Status:
     files = _read(folder)
     queues, trouble = _queues(settings, files)
+    paused, control_trouble = _paused(settings)
     return Status(
         now=datetime.now(UTC),
         workers=tuple(map(seen, files)),
         relays=tuple(relay.place for relay in settings.relays),
         queues=queues,
         broker_trouble=trouble,
-        paused=_paused(settings),
+        paused=paused,
+        control_trouble=control_trouble,
         cautions=cautions(settings),
     )
 
 
-def _paused(settings: Settings) -> Mapping[Lane, Paused]:
+def _paused(settings: Settings) -> tuple[Mapping[Lane, Paused], str]:
     # A state folder that this user may not read does not make the rest unknown.
     with suppress(OSError):
-        return Control(settings.state_dir).read_leniently().paused
-    return {}
+        try:
+            return Control(settings.state_dir).read().paused, ""
+        except Damaged as error:
+            return {}, str(error)
+    return {}, ""
 
 
 def _read(folder: Path) -> tuple[WorkerFile, ...]:

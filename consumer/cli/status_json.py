@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from consumer.core.obstacles import flows, obstacles, remarks
 from consumer.core.paused import paused_json
-from consumer.core.status import QueueSeen, Status, WorkerSeen, obstacles, remarks
+from consumer.core.status import QueueSeen, Status, WorkerSeen
 from publisher_lib.routing import Lane
 
 
@@ -13,7 +14,7 @@ def status_json(status: Status) -> dict[str, Any]:
     found = obstacles(status)
     return {
         "now": _moment(status.now),
-        "flows": status.flows,
+        "flows": flows(status),
         "obstacles": list(found),
         "remarks": list(remarks(status)),
         "paused": {str(lane): paused_json(paused) for lane, paused in status.paused.items()},

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.core.durations import spell_duration
-from consumer.core.status import Status, WorkerSeen, obstacles, remarks
+from consumer.core.obstacles import flows, obstacles, remarks
+from consumer.core.status import Status, WorkerSeen
 from consumer.core.waiting import Kind
 
 MEBIBYTE: Final = 1024 * 1024
@@ -37,13 +38,13 @@ def _answer(status: Status) -> Iterator[RenderableType]:
     found = obstacles(status)
     if found:
         yield Text("✗ mail does not flow", style="red")
-    elif status.flows:
+    elif flows(status):
         yield Text("✓ mail flows", style="green")
     else:
         yield Text("✓ mail waits, as it is paused", style="yellow")
     for style, lines in (("red", found), ("yellow", remarks(status))):
         for line in lines:
-            yield Padding(Text(line, style=style), (0, 0, 0, 2))
+            yield Padding.indent(Text(line, style=style), 2)
 
 
 def _table(*columns: str) -> Table:

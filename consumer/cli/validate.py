@@ -1,14 +1,14 @@
 """`hopmail validate`: whether files are emails of the contract, and what is wrong with each."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from consumer.cli.reading import read
 from consumer.cli.violations import violation_lines, violations_json
 from consumer.core.contract import parse
+from consumer.core.contract_cure import repeated
 from consumer.core.exit_code import ExitCode
 from consumer.core.outcome import Undecodable
 from publisher_lib.message import Email
@@ -16,7 +16,7 @@ from publisher_lib.routing import TYPE
 
 Files = Annotated[list[str], typer.Argument(help="Bodies of messages, as JSON; -: from stdin.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="For scripts: a list of one object a file.")]
-Found = Email | Undecodable | OSError
+Found = tuple[bytes, Email | Undecodable] | OSError
 
 
 def validate(files: Files, *, as_json: AsJSON = False) -> None:
@@ -32,41 +32,44 @@ def validate(files: Files, *, as_json: AsJSON = False) -> None:
     else:
         for name, each in found:
             _show(name, each)
-    if not all(isinstance(each, Email) for _name, each in found):
+    if not all(_is_valid(each) for _name, each in found):
         raise typer.Exit(ExitCode.FAILED)
-
-
-def read(name: str) -> bytes:
-    """Return what a file holds; `-` is standard input. Raises OSError."""
-    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
 def _look(name: str) -> Found:
     try:
-        return parse(read(name))
+        body = read(name)
     except OSError as error:
         return error
+    return body, parse(body)
 
 
 def _show(name: str, found: Found) -> None:
     match found:
-        case Email():
-            count = len(found.recipients)
+        case body, Email() as email:
+            count = len(email.recipients)
             typer.echo(f"✓ {name}: {TYPE}, to {count} recipient{'' if count == 1 else 's'}")
-        case Undecodable():
-            typer.echo(f"✗ {name}: {found.defect}")
-            for line in violation_lines(found):
+            for field in repeated(body):
+                typer.echo(f"  {field} is given twice: the last one counts")
+        case body, Undecodable() as breach:
+            typer.echo(f"✗ {name}: {breach.defect}")
+            for line in violation_lines(breach, body):
                 typer.echo(line)
-        case _:
-            typer.echo(f"✗ {name}: {found.strerror}")
+        case OSError() as error:
+            typer.echo(f"✗ {name}: {error.strerror}")
 
 
 def _object(name: str, found: Found) -> dict[str, Any]:
-    told: dict[str, Any] = {"file": name, "valid": isinstance(found, Email)}
+    told: dict[str, Any] = {"file": name, "valid": _is_valid(found)}
     match found:
-        case Email():
-            return told | {"recipients": len(found.recipients)}
-        case Undecodable():
-            return told | {"defect": str(found.defect), "violations": violations_json(found)}
+        case body, Email() as email:
+            return told | {"recipients": len(email.recipients), "given_twice": repeated(body)}
+        case body, Undecodable() as breach:
+            violations = violations_json(breach, body)
+            return told | {"defect": str(breach.defect), "violations": violations}
         case _:
-            return told | {"error": found.strerror}
+            return told | {"error": getattr(found, "strerror", None)}
+
+
+def _is_valid(found: Found) -> bool:
+    return not isinstance(found, OSError) and isinstance(found[1], Email)

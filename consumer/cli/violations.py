@@ -9,21 +9,22 @@ from consumer.core.outcome import Undecodable
 WHOLE = "the email"
 
 
-def violation_lines(found: Undecodable) -> Iterator[str]:
+def violation_lines(found: Undecodable, body: bytes) -> Iterator[str]:
     """Yield two lines for each breach: the place with what is wrong, and the cure."""
     for violation in found.violations:
-        yield f"  {violation.pointer or WHOLE} {violation.message}"
-        if told := cure(found, violation):
+        message = violation.message.replace("Invalid JSON:", "is no JSON:")
+        yield f"  {violation.pointer or WHOLE} {message}"
+        if told := cure(found, violation, body):
             yield f"    → {told}"
 
 
-def violations_json(found: Undecodable) -> list[dict[str, Any]]:
+def violations_json(found: Undecodable, body: bytes) -> list[dict[str, Any]]:
     """Return the breaches for scripts."""
     return [
         {
             "pointer": violation.pointer,
             "problem": violation.message,
-            "cure": cure(found, violation) or None,
+            "cure": cure(found, violation, body) or None,
         }
         for violation in found.violations
     ]

@@ -1,6 +1,7 @@
 """What to do about a breach of the contract: a line of the email as it should be. Pure."""
 
 import json
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -54,10 +55,23 @@ FIELDS: Final = {
 NO_FIELD: Final = "is no field"
 
 
-def cure(found: Undecodable, violation: Violation) -> str:
+def repeated(body: bytes) -> list[str]:
+    """Return the names that stand twice in an object of an email: of each the last counts."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _value in pairs]
+        found.extend(name for name in dict.fromkeys(names) if names.count(name) > 1)
+        return dict(pairs)
+
+    json.loads(body, object_pairs_hook=note)
+    return found
+
+
+def cure(found: Undecodable, violation: Violation, body: bytes) -> str:
     """Return what to do about one breach, or an empty text where the breach says so itself."""
     if found.defect is Defect.INVALID_JSON:
-        return "mend the JSON there; `python3 -m json.tool FILE` shows the place too"
+        return _of_no_json(body)
     if not violation.pointer:
         # Of the whole: too large, or no object.
         return ""
@@ -70,6 +84,30 @@ def cure(found: Undecodable, violation: Violation) -> str:
         return ""
     verb = "add" if violation.message == "is required" else "write it as"
     return f"{verb} {_spelled(field)}"
+
+
+def _of_no_json(body: bytes) -> str:
+    if body.startswith(BOM_UTF8):
+        return "save it without a byte order mark, which is before the first character"
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return "save it as UTF-8: it is UTF-16"
+    if not body.strip():
+        return "it is empty: write an email"
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return "save it as UTF-8"
+    first, _line_end, others = body.strip().partition(b"\n")
+    if others and _is_object(first):
+        return "give each its own file, as `split -l 1 FILE` does: it begins with a whole email"
+    return "mend the JSON there; `python3 -m json.tool FILE` shows the place too"
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _known(above: list[str]) -> list[str]:

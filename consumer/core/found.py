@@ -85,6 +85,7 @@ class DeadSeen:
 
     With `is_believed` its headers were signed by a login that may write such; else they say only
     what they say. `pending` are the recipients still owed, None where the message has all of them.
+    `replayed` counts how often a person had it sent again, the last time at `replayed_at`.
     """
 
     login: str
@@ -97,6 +98,8 @@ class DeadSeen:
     published: datetime | None
     last_attempt: datetime | None
     pending: tuple[str, ...] | None
+    replayed: int = 0
+    replayed_at: datetime | None = None
 
 
 def verdicts_of(line: Line) -> tuple[Told, ...]:
@@ -110,6 +113,11 @@ def verdicts_of(line: Line) -> tuple[Told, ...]:
 def attempt_of(line: Line) -> int:
     """Return the number of the attempt that a line is about; 0 where it tells none."""
     return _whole(line.fields, "attempt")
+
+
+def replayed_of(line: Line) -> int:
+    """Return how often a person had sent again what a line is about."""
+    return _whole(line.fields, "replayed")
 
 
 def word(fields: Mapping[str, Any], name: str) -> str:
@@ -143,6 +151,8 @@ def dead_seen(delivery: Delivery, trusted_logins: frozenset[str], now: datetime)
         published=None if trail.first_published == now else trail.first_published,
         last_attempt=_moment(headers.get(LAST_ATTEMPT_MS)),
         pending=trail.pending,
+        replayed=trail.replayed,
+        replayed_at=trail.replayed_at,
     )
 
 

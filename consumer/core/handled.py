@@ -54,3 +54,5 @@ class Handled:
     followups: tuple[Followup, ...] = ()
     transactions: tuple[Transaction, ...] = ()
     """What the relays that were asked said, in their order."""
+    replayed: int = 0
+    """How often a person had it sent again."""

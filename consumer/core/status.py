@@ -1,11 +1,10 @@
-"""Whether mail flows, as `hopmail status` tells it: what was seen, and what stands in its way."""
+"""What `hopmail status` sees at one moment: workers, queues, relays, and what was asked."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
-from consumer.core.durations import spell_duration
 from consumer.core.outcome import Stage
 from consumer.core.paused import Paused
 from consumer.core.record import record
@@ -19,16 +18,6 @@ deploy/prometheus have it."""
 
 STARTING: Final = timedelta(seconds=15)
 """Until a worker is connected, and has written so."""
-
-LATE: Final = timedelta(minutes=5)
-"""Mail that waits so long, while none is accepted, does not just stand in a long queue."""
-
-NOBODY: Final = (
-    "no consumer process is alive, or none can write its figures (a full disk, another folder?):"
-    " see its log, or start `hopmail run`"
-)
-STOPPING: Final = "stopping"
-"""The hold of a worker that ends."""
 
 
 @record
@@ -55,6 +44,8 @@ class WorkerSeen:
     last_acceptance: Mapping[Lane, datetime]
     oldest_held: Mapping[Lane, datetime]
     dead_letters: Mapping[str, int]
+    cautions: tuple[str, ...] = ()
+    """The settings that it has and that must not be in production."""
 
     @property
     def host(self) -> str:
@@ -75,7 +66,8 @@ class QueueSeen:
 class Status:
     """All that was seen at one moment; `broker_trouble` is why the queues could not be.
 
-    `paused` is what an operator asked of this host.
+    `paused` is what an operator asked of this host, `control_trouble` why that could not be
+    understood.
     """
 
     now: datetime
@@ -84,13 +76,9 @@ class Status:
     queues: tuple[QueueSeen, ...]
     broker_trouble: str = ""
     paused: Mapping[Lane, Paused] = field(default_factory=dict)
-    cautions: tuple[str, ...] = ()
-    """What is set that must not be in production."""
-
-    @property
-    def flows(self) -> bool:
-        """Whether mail flows: nothing stands in its way, and not all of it is paused."""
-        return not obstacles(self) and len(self.paused) < len(Lane)
+    control_trouble: str = ""
+    cautions: Mapping[str, str] = field(default_factory=dict)
+    """By setting, what is set in this shell that must not be in production."""
 
     @property
     def alive(self) -> tuple[WorkerSeen, ...]:
@@ -153,78 +141,3 @@ class Status:
     def has_relay(self, worker: WorkerSeen) -> bool:
         """Whether a worker takes one of the relays to be well."""
         return not set(self.relays) <= set(worker.relays_in_trouble)
-
-
-def obstacles(status: Status) -> tuple[str, ...]:
-    """Return why mail does not flow, each with where to look; nothing where it does.
-
-    A pause is none: an operator wants it so, and a restart would not end it.
-    """
-    if not status.alive:
-        return (NOBODY,)
-    stuck = (told for lane in Lane for told in _stuck(status, lane))
-    return (*_obstacles(status), *stuck)
-
-
-def remarks(status: Status) -> tuple[str, ...]:
-    """Return what is amiss though mail flows."""
-    retried = (told for lane in Lane for told in _retried(status, lane))
-    cautions = (f"not for production: {caution}" for caution in status.cautions)
-    return (*cautions, *_paused(status), *_missing(status), *retried)
-
-
-def _paused(status: Status) -> Iterator[str]:
-    for lane, paused in status.paused.items():
-        since = spell_duration(status.now - paused.since)
-        told = f"{lane} is paused, by {paused.by} {since} ago: {paused.reason}"
-        yield f"{told}; `hopmail resume --lane {lane}` ends it"
-
-
-def _missing(status: Status) -> Iterator[str]:
-    alive = len(status.alive)
-    if 0 < alive < status.wanted:
-        told = f"{alive} of {status.wanted} consumer processes are alive"
-        yield f"{told}: see in the log why the others ended, or hang"
-
-
-def _retried(status: Status, lane: Lane) -> Iterator[str]:
-    if lane in status.paused:
-        return
-    waiting = sum(
-        each.messages
-        for each in status.queues
-        if each.place.kind is Kind.RETRY and each.place.lane is lane
-    )
-    accepted = status.last_acceptance(lane)
-    if waiting and (accepted is None or status.now - accepted > LATE):
-        yield (
-            f"{waiting} {lane} mails wait for another attempt, and none was accepted of late:"
-            " see in the workers' log why"
-        )
-
-
-def _obstacles(status: Status) -> Iterator[str]:
-    alive = status.alive
-    if status.broker_trouble:
-        yield f"broker {status.broker_trouble}: see `hopmail check`"
-    elif not any(each.is_connected or status.is_starting(each) for each in alive):
-        yield "no consumer process is connected to the broker: see `hopmail check`"
-    if any(each.is_ledger_in_trouble for each in alive):
-        yield "the ledger cannot be written, so nothing is consumed: see `hopmail check`"
-    if all(STOPPING in each.holds for each in alive):
-        yield "every consumer process is stopping: start `hopmail run`"
-    if not any(map(status.has_relay, alive)):
-        yield "every relay is in trouble, so mail waits: see `hopmail check`"
-
-
-def _stuck(status: Status, lane: Lane) -> Iterator[str]:
-    since = status.oldest(lane)
-    if since is None and status.waits(lane):
-        # Nothing is known of its age but that these workers have not taken it.
-        since = min(each.started for each in status.alive)
-    if since is None or lane in status.paused:
-        return
-    since = max(since, status.last_acceptance(lane) or since)
-    if status.now - since > LATE:
-        waits = spell_duration(status.now - since)
-        yield f"{lane} mail waits, and none was accepted for {waits}: see the workers' log"

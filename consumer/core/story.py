@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from consumer.core.found import DeadSeen, Known, Line, word
+from consumer.core.found import DeadSeen, Known, Line, replayed_of, word
+from consumer.core.places import Looked, Whereabouts
 from consumer.core.record import record
-from consumer.core.whereabouts import Looked, Whereabouts, whereabouts
+from consumer.core.whereabouts import whereabouts
 
 TIMED_UUID: Final = 7
 """The version of those that tell when they were made (RFC 9562 §5.7)."""
@@ -30,7 +31,11 @@ class Published:
 
 @record
 class Part:
-    """The message of one login; `login` is None where nothing tells it, empty where it had none."""
+    """The message of one login; `login` is None where nothing tells it, empty where it had none.
+
+    `replayed` is how often, at least, a person had it sent again; `replayed_at` when last, if its
+    dead letter tells.
+    """
 
     login: str | None
     app_ids: tuple[str, ...]
@@ -38,6 +43,8 @@ class Part:
     places: tuple[Whereabouts, ...]
     known: Known | None
     dead: tuple[DeadSeen, ...]
+    replayed: int = 0
+    replayed_at: datetime | None = None
 
 
 @record
@@ -118,7 +125,15 @@ def _part(
         places=whereabouts(known, dead, lines, looked),
         known=known,
         dead=dead,
+        replayed=_replayed(known, dead, lines),
+        replayed_at=max(filter(None, (each.replayed_at for each in dead)), default=None),
     )
+
+
+def _replayed(known: Known | None, dead: Sequence[DeadSeen], lines: Sequence[Line]) -> int:
+    # In the ledger a replay, and nothing else, raises the epoch.
+    epochs = (each.generation.epoch for each in known.recipients) if known else ()
+    return max((*epochs, *(each.replayed for each in dead), *map(replayed_of, lines)), default=0)
 
 
 def _published(
@@ -129,6 +144,9 @@ def _published(
             return Published(each.published, BY_HEADER, is_certain=each.is_believed)
     for line in lines:
         latency = line.fields.get("latency_seconds")
+        if replayed_of(line):
+            # It counts from there.
+            continue
         if isinstance(latency, int | float) and abs(latency) < MOST_SECONDS:
             return Published(line.at - timedelta(seconds=latency), BY_LATENCY)
     made = made_at(message_id)

@@ -6,72 +6,11 @@ it, and moves it behind others. What waits there is inferred from what was last 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final
 
-from consumer.core.found import (
-    HANDLED,
-    DeadSeen,
-    Holder,
-    Known,
-    KnownRecipient,
-    Line,
-    Told,
-    attempt_of,
-    verdicts_of,
-)
+from consumer.core.found import DeadSeen, Holder, Known, KnownRecipient, Line
 from consumer.core.ledger import State
-from consumer.core.record import record
-
-SET_ASIDE: Final = "waits for another process"
-"""The event of the line when a mail is set aside."""
-
-TAKEN_AWAY: Final = (
-    "was dead-lettered, and its dead letter is there no more: it was sent again and waits in its"
-    " lane, or was taken out"
-)
-UNSEEN: Final = "was dead-lettered; whether it lies there still could not be seen"
-
-
-class Place(StrEnum):
-    """Where it can be. A closed set, for scripts."""
-
-    ACCEPTED = "accepted"
-    SETTLED = "settled"
-    """A copy of it was acked as a duplicate: how the first one ended is not told."""
-    IN_HANDS = "in_hands"
-    WAITS = "waits"
-    IN_DOUBT = "in_doubt"
-    DEAD_LETTER = "dead_letter"
-    FORMER_DEAD_LETTER = "former_dead_letter"
-    UNKNOWN = "unknown"
-
-
-@record
-class Whereabouts:
-    """Where the mail for `count` recipients is; `names` are those of them that are known.
-
-    `is_certain`: it was seen there, or is kept so; else it is inferred. `said` are the words of
-    others: they may hold addresses. `until`: about when it comes, or came, back to its lane.
-    """
-
-    place: Place
-    text: str
-    is_certain: bool
-    count: int = 1
-    names: tuple[str, ...] = ()
-    said: str = ""
-    until: datetime | None = None
-
-
-@record
-class Looked:
-    """When it was looked, whether into the dead-letter queue, and the shortest retry delay."""
-
-    now: datetime
-    dead_letters: bool
-    shortest_delay: timedelta
+from consumer.core.places import TAKEN_AWAY, UNSEEN, Looked, Place, Whereabouts
+from consumer.core.whereabouts_by_log import all_by_log, open_by_log
 
 
 def whereabouts(
@@ -85,7 +24,7 @@ def whereabouts(
     if known is not None:
         found += _of_known(known, dead, lines, looked)
     elif not dead:
-        found += _of_lines(lines, looked)
+        found += all_by_log(lines, looked)
     return tuple(_together(found))
 
 
@@ -143,73 +82,7 @@ def _of_recipient(each: KnownRecipient, lines: Sequence[Line], looked: Looked) -
             )
             return Whereabouts(Place.WAITS, text, is_certain=False)
         case _:
-            return _of_open(attempt, lines, looked)
-
-
-def _of_open(attempt: int, lines: Sequence[Line], looked: Looked) -> Whereabouts:
-    """Return where a copy waits that nobody has in hands: by the line that tells of its retry."""
-    for line in reversed(lines):
-        for verdict in verdicts_of(line) if line.event == HANDLED else ():
-            if verdict.disposition == "retry" and _next_attempt(line, verdict) == attempt:
-                return _of_retry(line, verdict, looked)
-    text = f"owed, attempt {attempt}: waits in a retry queue or in its lane"
-    return Whereabouts(Place.WAITS, text, is_certain=False)
-
-
-def _of_retry(line: Line, verdict: Told, looked: Looked) -> Whereabouts:
-    what = f"for attempt {_next_attempt(line, verdict)}"
-    if verdict.outcome == "not_due":
-        what = "as it is not due yet"
-    until = None if verdict.delay is None else line.at + verdict.delay
-    is_back = until is not None and until <= looked.now
-    text = f"back in its lane {what}: waits for a consumer" if is_back else f"waits {what}"
-    return Whereabouts(Place.WAITS, text, is_certain=False, count=verdict.recipients, until=until)
-
-
-def _next_attempt(line: Line, verdict: Told) -> int:
-    return attempt_of(line) + (verdict.outcome != "not_due")
-
-
-def _of_lines(lines: Sequence[Line], looked: Looked) -> Iterator[Whereabouts]:
-    """Yield what the log alone tells: what has ended, and what was last done with the rest."""
-    for line in lines:
-        is_last = line is lines[-1]
-        for verdict in verdicts_of(line) if line.event == HANDLED else ():
-            if verdict.disposition in {"ack", "dead_letter"}:
-                yield _of_ended(verdict, looked)
-            elif is_last and verdict.disposition == "retry":
-                yield _of_retry(line, verdict, looked)
-            elif is_last:
-                text = "a consumer keeps it until a relay is back, or gave it back to its lane"
-                yield Whereabouts(Place.WAITS, text, is_certain=False, count=verdict.recipients)
-        if is_last and line.event != HANDLED:
-            yield _of_other(line, looked)
-
-
-def _of_ended(verdict: Told, looked: Looked) -> Whereabouts:
-    count = verdict.recipients
-    match verdict.disposition, verdict.outcome:
-        case "ack", "accepted":
-            text = "accepted by the relay"
-            return Whereabouts(
-                Place.ACCEPTED, text, is_certain=True, count=count, said=verdict.reply
-            )
-        case "ack", _:
-            text = "settled before: a copy of it was acked as a duplicate"
-            return Whereabouts(Place.SETTLED, text, is_certain=True, count=count)
-        case _ if looked.dead_letters:
-            return Whereabouts(Place.FORMER_DEAD_LETTER, TAKEN_AWAY, is_certain=False, count=count)
-        case _:
-            return Whereabouts(Place.DEAD_LETTER, UNSEEN, is_certain=False, count=count)
-
-
-def _of_other(line: Line, looked: Looked) -> Whereabouts:
-    if line.event == SET_ASIDE:
-        text = "set aside, as another process had worked on it for long"
-        until = line.at + looked.shortest_delay
-        return Whereabouts(Place.WAITS, text, is_certain=False, count=0, until=until)
-    text = "a consumer has had it in hands, and has not told how that ended"
-    return Whereabouts(Place.UNKNOWN, text, is_certain=False, count=0)
+            return open_by_log(attempt, lines, looked)
 
 
 def _together(found: Iterable[Whereabouts]) -> Iterator[Whereabouts]:

@@ -10,38 +10,28 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
-from consumer.core.paused import Paused, paused_json, read_paused
-from consumer.core.record import record
-from consumer.ops.logs import LEVELS, Level
+from consumer.core.disk_errors import CANNOT_SYNC
+from consumer.core.paused import Paused
+from consumer.ops.asked import (
+    LARGEST_BYTES,
+    Asked,
+    Damaged,
+    paused_in,
+    read_asked,
+    read_members,
+    understood,
+    with_paused,
+)
 from publisher_lib.routing import Lane
 
 log = logging.getLogger(__name__)
 
 NAME: Final = "control.json"
-LOG_LEVEL: Final = "log_level"
-PAUSED: Final = "paused"
-LARGEST_BYTES: Final = 65_536
 READABLE_BY_ALL: Final = 0o644
 """Whoever of this host may ask, the processes must be able to read it."""
-
-
-class Damaged(ValueError):
-    """The file says nothing that can be understood."""
-
-
-@record
-class Asked:
-    """What is asked.
-
-    `log_level` None: the settings' holds. `paused` are the lanes of which no mail is to be taken.
-    """
-
-    log_level: Level | None = None
-    paused: Mapping[Lane, Paused] = field(default_factory=dict)
 
 
 class Control:
@@ -55,18 +45,16 @@ class Control:
 
     def read(self) -> Asked:
         """Return what is asked. Raises Damaged, or OSError."""
-        found = self._members()
-        level = found.get(LOG_LEVEL)
-        if level is not None and level not in LEVELS:
-            raise Damaged(f"{LOG_LEVEL} is none of {', '.join(LEVELS)}")
-        return Asked(log_level=level, paused=_paused(found.get(PAUSED, {})))
+        return read_asked(self._members())
 
-    def read_leniently(self) -> Asked:
-        """Return what is asked; of a damaged file nothing. Raises OSError."""
+    @property
+    def damage(self) -> str:
+        """Why the file cannot be understood; empty where it can, or is none. Raises OSError."""
         try:
-            return self.read()
-        except Damaged:
-            return Asked()
+            self.read()
+        except Damaged as error:
+            return str(error)
+        return ""
 
     def look(self) -> Asked | None:
         """Return what is asked if that may have changed since the last look, else None.
@@ -102,21 +90,25 @@ class Control:
                 members[member] = value
             self._write(members)
 
-    def pause(self, lanes: Mapping[Lane, Paused]) -> None:
-        """Have no mail of these lanes taken; one that is paused already stays so as it is."""
-        with self._alone():
-            members = self._kept()
-            self._write(members | {PAUSED: _json(lanes) | _lanes_in(members)})
+    def pause(self, lanes: Mapping[Lane, Paused]) -> Mapping[Lane, Paused]:
+        """Have no mail of these lanes taken; return what was paused before, and stays as it was.
 
-    def resume(self, lanes: Iterable[Lane]) -> None:
-        """Have mail of these lanes taken again. Raises OSError."""
+        Raises OSError.
+        """
         with self._alone():
             members = self._kept()
-            left = {
-                lane: told for lane, told in _lanes_in(members).items() if lane not in set(lanes)
-            }
-            members.pop(PAUSED, None)
-            self._write(members | ({PAUSED: left} if left else {}))
+            before = paused_in(members)
+            self._write(with_paused(members, {**lanes, **before}))
+        return before
+
+    def resume(self, lanes: Iterable[Lane]) -> Mapping[Lane, Paused]:
+        """Have mail of these lanes taken again; return what was paused before. Raises OSError."""
+        with self._alone():
+            members = self._kept()
+            before = paused_in(members)
+            left = {lane: before[lane] for lane in before.keys() - set(lanes)}
+            self._write(with_paused(members, left))
+        return before
 
     def _ignored(self, detail: str | None) -> None:
         log.warning("control file ignored", extra={"path": str(self._path), "detail": detail})
@@ -127,25 +119,14 @@ class Control:
                 text = file.read(LARGEST_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        try:
-            found = json.loads(text) if len(text) <= LARGEST_BYTES else None
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise Damaged("it is no JSON object")
-        return found
+        return read_members(text)
 
     def _kept(self) -> dict[str, Any]:
-        """Return the members that stay whoever asks: those of ours that can be understood."""
+        """Return the members that stay, whoever asks."""
         try:
-            members = self._members()
+            return understood(self._members())
         except Damaged:
             return {}
-        if members.get(LOG_LEVEL) not in LEVELS:
-            members.pop(LOG_LEVEL, None)
-        if not _lanes_in(members):
-            members.pop(PAUSED, None)
-        return members
 
     def _write(self, members: dict[str, Any]) -> None:
         if not members:
@@ -153,7 +134,9 @@ class Control:
             return
         beside = self._path.with_suffix(".tmp")
         try:
-            with beside.open("w") as file:
+            # Another user may have been killed here; and who asks as root must follow no link.
+            beside.unlink(missing_ok=True)
+            with beside.open("x") as file:
                 file.write(f"{json.dumps(members)}\n")
                 file.flush()
                 # A pause must outlive the host's power too.
@@ -177,24 +160,15 @@ class Control:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+            # A name must outlive that too.
+            _sync(descriptor)
         finally:
             os.close(descriptor)
 
 
-def _paused(found: Any) -> dict[Lane, Paused]:
+def _sync(folder: int) -> None:
     try:
-        return {Lane(lane): read_paused(told) for lane, told in found.items()}
-    except (AttributeError, ValueError) as error:
-        raise Damaged(f"{PAUSED} is no object of lanes, each with by, reason and since") from error
-
-
-def _json(lanes: Mapping[Lane, Paused]) -> dict[str, Any]:
-    return {str(lane): paused_json(paused) for lane, paused in lanes.items()}
-
-
-def _lanes_in(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is paused as it is written; nothing where that cannot be understood."""
-    try:
-        return _json(_paused(members.get(PAUSED, {})))
-    except Damaged:
-        return {}
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise

@@ -84,6 +84,7 @@ def _members(handled: Handled, found: tuple[Fact, ...]) -> str:
         "text": _text(fact, delivery, recipients),
         "latency_seconds": _milliseconds(handled.latency_seconds),
         "duration_seconds": round(handled.duration_seconds, 3),
+        "replayed": handled.replayed or None,
         "traceparent": matching(TRACEPARENT, handled.traceparent),
         "fields": _fields_at_fault(verdicts) if fact.outcome == UNDECODABLE else None,
         "verdicts": _by_verdict(found, handled, recipients) if len(found) > 1 else None,

@@ -26,6 +26,20 @@ def locked(path: Path, flags: int) -> int | None:
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Whether another one holds a file's lock, as far as can be seen; False without the file."""
+    try:
+        descriptor = locked(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
 def is_at(path: Path, inode: int) -> bool:
     """Whether a file is still under its name, as far as can be seen."""
     try:

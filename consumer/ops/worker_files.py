@@ -12,6 +12,8 @@ from prometheus_client.samples import Sample
 from consumer.core.outcome import Stage
 from consumer.core.status import WorkerSeen
 from consumer.core.trouble import Trouble
+from consumer.ops.locks import is_held
+from consumer.ops.metrics_files import LOCK
 from publisher_lib.routing import Lane
 
 FILES: Final = "hopmail-*.prom"
@@ -20,7 +22,8 @@ FILES: Final = "hopmail-*.prom"
 class WorkerFile:
     """The figures in one worker's file, by name and by the value of their one telling label."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page: str, path: Path) -> None:
+        self._path = path
         self._samples: dict[str, list[Sample]] = {}
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
@@ -30,6 +33,11 @@ class WorkerFile:
     def worker(self) -> str:
         """The name of who wrote it: its host and number."""
         return self._samples["hopmail_heartbeat_timestamp_seconds"][0].labels["worker"]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the process that writes it lives, though it may hang."""
+        return is_held(self._path.with_suffix(LOCK))
 
     def samples(self, name: str) -> Sequence[Sample]:
         """Return all series of a figure."""
@@ -64,7 +72,7 @@ def _read_files(paths: list[Path]) -> Iterator[WorkerFile]:
     for path in paths:
         # It may be removed meanwhile, by a worker that stops, or be another version's.
         with suppress(OSError, ValueError, LookupError, OverflowError):
-            file = WorkerFile(path.read_text(encoding="utf-8"))
+            file = WorkerFile(path.read_text(encoding="utf-8"), path)
             if file.figure("hopmail_heartbeat_timestamp_seconds"):
                 seen(file)
                 oldest_by_queue([file])
@@ -89,6 +97,7 @@ def seen(file: WorkerFile) -> WorkerSeen:
         rss_bytes=int(file.figure("hopmail_process_resident_memory_bytes")),
         last_acceptance=_by_lane(file, "hopmail_last_acceptance_timestamp_seconds"),
         oldest_held=_by_lane(file, "hopmail_oldest_held_timestamp_seconds"),
+        cautions=tuple(file.by("setting", "hopmail_not_for_production")),
         dead_letters=_whole(file.by("reason", "hopmail_dead_letters_total")),
     )
 

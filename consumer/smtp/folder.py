@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from consumer.core.answer import Answer, answer_for_all
+from consumer.core.disk_errors import CANNOT_SYNC
 from consumer.core.envelope import Envelope
 from consumer.core.folder_url import FolderURL
 from consumer.core.outcome import (
@@ -29,10 +30,6 @@ from consumer.smtp.probe import Report, Step
 from consumer.smtp.session import Ahead, BeforeDot, GivenBack
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
-"""Some shared folders of virtual machines and containers."""
-
-EVERYTHING: Final = Extensions(smtputf8=True)
 
 CURE: Final = "create it for this user, make room there, or name another in HOPMAIL_SMTP_URL"
 
@@ -97,16 +94,18 @@ class FolderTransactor:
     def _outcome(
         self, envelope: Envelope, content: bytes, before_dot: BeforeDot
     ) -> TransactionOutcome:
-        commands = envelope_commands(envelope, content, EVERYTHING)
+        commands = envelope_commands(envelope, content, Extensions(smtputf8=True))
         if isinstance(commands, Refused):
             return commands
-        file = self._folder / file_name(envelope.message_id, datetime.now(UTC))
-        unfinished = file.with_name(f".{file.name}.unfinished")
+        try:
+            file, unfinished = self._begun(envelope.message_id)
+        except OSError as error:
+            return _unwritten(error)
         try:
             try:
-                self._write(unfinished, _head(envelope) + content)
+                _write(unfinished, _head(envelope) + content)
             except OSError as error:
-                return _refused(Stage.DATA) if error.errno in FULL else _trouble(error)
+                return _unwritten(error)
             if not before_dot(envelope.recipients):
                 raise GivenBack
             return _named(unfinished, file)
@@ -114,12 +113,18 @@ class FolderTransactor:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 
-    def _write(self, path: Path, octets: bytes) -> None:
+    def _begun(self, message_id: str) -> tuple[Path, Path]:
+        """Return a name that is ours alone, and the file, made, that is to get it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
+        while True:
+            file = self._folder / file_name(message_id, datetime.now(UTC))
+            unfinished = file.with_name(f".{file.name}.unfinished")
+            try:
+                unfinished.touch(exist_ok=False)
+            except FileExistsError:
+                # Another process has such a mail in this microsecond: an id is a login's own.
+                continue
+            return file, unfinished
 
 
 def file_name(message_id: str, moment: datetime) -> str:
@@ -129,6 +134,13 @@ def file_name(message_id: str, moment: datetime) -> str:
         mark = hashlib.sha256(message_id.encode()).hexdigest()[:16]
         escaped = f"{re.sub('%.?$', '', escaped[:LONGEST_ESCAPED])}~{mark}"
     return f"{moment:%Y%m%dT%H%M%S.%fZ}-{escaped}.eml"
+
+
+def _write(path: Path, octets: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _head(envelope: Envelope) -> bytes:
@@ -168,6 +180,10 @@ def _is_absent(file: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _unwritten(error: OSError) -> TransactionOutcome:
+    return _refused(Stage.DATA) if error.errno in FULL else _trouble(error)
 
 
 def _refused(stage: Stage) -> Refused:

@@ -1,25 +1,36 @@
 """`hopmail classify`: the consumer's own judgement of a relay's reply."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import pytest
 
+from consumer.cli.classify import At
 from consumer.core.outcome import InDoubt, Refused, Stage, Unreachable
-from consumer.smtp.classify import outcome_of_reply, read_reply
-from tests.cli.command import ROOT, environment, hopmail
+from consumer.smtp.classify import outcome_of_reply, read_reply, unless
+from tests.cli.inside import inside
+from tests.support.certificates import Authority, authority
+from tests.support.smtp_script import Event, say
+from tests.support.smtp_server import smtp_server
+from tests.support.transacting import transact
 
 
-def classify(*arguments: str, **settings: object) -> dict[str, Any]:
-    ended = hopmail("classify", "--json", *arguments, **settings)
+@pytest.fixture(scope="module")
+def ca() -> Iterator[Authority]:
+    with authority() as made:
+        yield made
+
+
+def classify(*arguments: str, **settings: str) -> dict[str, Any]:
+    ended = inside("classify", "--json", *arguments, **settings)
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(ended.stdout))
 
 
 def test_it_says_what_becomes_of_the_mail_and_why() -> None:
-    ended = hopmail("classify", "550 5.1.1 User unknown", "--stage", "rcpt")
+    ended = inside("classify", "550 5.1.1 User unknown", "--stage", "rcpt")
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
@@ -71,18 +82,68 @@ def test_a_step_that_is_done_decides_nothing() -> None:
 
 
 def test_a_reply_comes_from_stdin_too() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "consumer", "classify", "-", "--stage", "END-OF-DATA"],
-        cwd=ROOT,
-        env=environment(),
-        input="250-2.0.0 Ok:\r\n250 2.0.0 queued as 4711\r\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    reply = "250-2.0.0 Ok:\r\n250 2.0.0 queued as 4711\r\n"
+    ended = inside("classify", "-", "--stage", "END-OF-DATA", stdin=reply)
 
     assert ended.stdout.startswith("outcome      accepted\ndisposition  ack\n")
+
+
+CODES = (
+    *(200, 220, 235, 250, 251, 252, 299, 300, 334, 354, 399, 400, 421, 450, 451, 452, 454, 455),
+    *(500, 501, 502, 503, 504, 530, 534, 535, 538, 550, 551, 552, 553, 554, 555, 571, 599),
+)
+NOT_MEANT = {(At.STARTTLS, 220), (At.AUTH, 334), (At.DATA, 354)}
+"""What the server would not know that it had said."""
+WORDS = ("5.7.1 no", "Ok", "4.7.1 in 5 minutes", "Error: Improper use of SMTP command pipelining")
+
+
+@pytest.mark.parametrize("stage", [at for at in At if at is not At.CONNECT])
+def test_a_consumer_makes_the_same_of_each_reply(ca: Authority, stage: At) -> None:
+    said = ""
+
+    def say_next(_argument: str) -> Event:
+        return say(said)
+
+    with smtp_server(
+        {Stage[stage.name].name: say_next},
+        starttls=ca.context(),
+        cafile=ca.cafile,
+        users={"app": "secret"},
+        extensions=(),
+    ) as server:
+        for code, words in zip(CODES, cycle(WORDS), strict=False):
+            said = f"{code} {words}"
+            expected = outcome_of_reply(Stage[stage.name], *read_reply(said))
+            if (stage, code) in NOT_MEANT:
+                continue
+            (outcome,) = set(transact(server.url_with("app:secret")).values())
+            is_later = Stage[stage.name] < getattr(outcome, "stage", Stage.END_OF_DATA + 1)
+            assert is_later if expected is None else outcome == expected, said
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "exception"),
+    [
+        (Stage.STARTTLS, "454 4.7.0 TLS not available", "tls=opportunistic"),
+        (Stage.MAIL, "530 5.7.0 log in", "taken our login since"),
+        (Stage.MAIL, "421 4.4.2 idle", "a session kept"),
+        (Stage.RCPT, "503 5.5.0 Error: pipelining", "offers PIPELINING"),
+        (Stage.RCPT, "550 5.1.1 no pipelining here", ""),
+        (Stage.RCPT, "530 5.7.0 log in", ""),
+        (Stage.END_OF_DATA, "554 SMTP synchronization error", ""),
+    ],
+)
+def test_what_went_before_may_make_another_thing_of_it(
+    stage: Stage, reply: str, exception: str
+) -> None:
+    found = unless(stage, *read_reply(reply))
+
+    assert exception in found
+    assert bool(found) is bool(exception)
+
+
+def test_a_relay_s_octets_need_not_be_utf_8() -> None:
+    assert read_reply("550 caf\udce9") == (550, b"caf\xe9")
 
 
 @pytest.mark.parametrize("text", ["", "hello", "99 x", "550 a\n551 b", "650 x"])
@@ -92,7 +153,7 @@ def test_what_is_no_reply_is_refused(text: str) -> None:
 
 
 def test_a_refused_reply_says_what_one_is() -> None:
-    ended = hopmail("classify", "user unknown")
+    ended = inside("classify", "user unknown")
 
     assert ended.returncode == 2
     assert "550 5.1.1 User unknown" in ended.stderr

@@ -1,13 +1,18 @@
 """What the commands print, and their exit codes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from consumer.cli import panels
+from consumer.cli.app import app
 from consumer.core.topology import topology
 from tests.cli.command import hopmail
 from tests.support.broker import LADDER, PASSWORD, VirtualHost
@@ -39,6 +44,37 @@ def test_alone_it_shows_them_in_groups_with_one_line_each() -> None:
     assert {"run", "pause", "resume", "drain", "status", "classify", "send", "validate"} <= {
         line.split()[0] for line in commands
     }
+
+
+def every_command(command: Any, *name: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each command with its name, the whole one first."""
+    yield name, command
+    for word, each in getattr(command, "commands", {}).items():
+        yield from every_command(each, *name, word)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        pytest.param(*each, id=" ".join(each[0]))
+        for each in every_command(typer.main.get_command(app))
+    ],
+)
+def test_each_help_page_reads_well_in_80_columns(name: tuple[str, ...], command: Any) -> None:
+    shown = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "80"})
+
+    assert shown.exit_code == 0
+    for of_python in ("<bool>", "<list[", "| None", "range>"):
+        assert of_python not in shown.stdout.split("Options ─", 1)[1]
+    lines = [line.strip() for line in shown.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    told = "\n".join(lines).split("╭─", 1)[0]
+    for paragraph in told.strip().split("\n\n"):
+        for line, following in pairwise(paragraph.splitlines()):
+            # Where there is room for the next word, the line was ended by hand.
+            assert len(line) + len(following.split()[0]) >= 78, line
+    for parameter in command.get_params(typer.Context(command)):
+        assert parameter.help, parameter.name
 
 
 def test_it_tells_its_version() -> None:

@@ -12,6 +12,7 @@ import pytest
 from consumer.core.topology import DEAD_QUEUE, lane_queue
 from publisher_lib.routing import Lane
 from tests.cli.command import hopmail
+from tests.cli.inside import inside
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import (
     ConsumerProcess,
@@ -154,6 +155,25 @@ def test_a_refused_mail_is_a_dead_letter_until_somebody_takes_it(scene: Scene) -
     assert scene.place() == ("former_dead_letter", False)
 
 
+@sqlite_only
+def test_it_is_told_how_often_a_mail_was_sent_again(scene: Scene) -> None:
+    with scene.consuming({"RCPT": [say("550 5.1.1 nobody here")]}) as (process, _server):
+        scene.publish(email())
+        scene.vhost.wait_for_depth(DEAD_QUEUE, 1)
+        replayed = hopmail(
+            *("deadletters", "replay", "m-1", "--yes"),
+            amqp_url=scene.vhost.url,
+            smtp_url=NOWHERE,
+        )
+        assert replayed.returncode == 0, replayed.stderr
+        wait_until(handled(process, 2), what="the mail")
+
+    _code, said = scene.lookup("m-1")
+    assert "  sent again by a person: 1 time\n  → 1 recipient accepted by the relay: 250 " in said
+    assert "1 of replay 1   accepted: 250" in said
+    assert "published" not in said, "its latency counts from the replay"
+
+
 def test_each_recipient_s_fate_is_told(scene: Scene) -> None:
     events = {"bob@example.org": say("550 5.1.1 no"), "eve@example.org": say("451 4.7.1 later")}
     with scene.consuming({"RCPT": by_recipient(events)}, retry_delays="1h") as (process, _server):
@@ -248,7 +268,9 @@ def test_what_nobody_has_seen_may_wait_or_never_was(scene: Scene) -> None:
     assert code == 1
     assert said == (
         "✗ m-2: not seen by this host's consumers: it may still wait in its lane, or was never"
-        " published; see `hopmail status`\n"
+        " published; see `hopmail status`\n\n"
+        "  looked where this shell's settings say: HOPMAIL_AMQP_URL, HOPMAIL_STATE_DIR,"
+        " HOPMAIL_LEDGER_URL and HOPMAIL_LOG_DIR must be the workers'\n"
     )
     code, said = scene.lookup("m-2", "--json")
     assert (code, json.loads(said)["found"]) == (1, False)
@@ -354,10 +376,9 @@ def test_a_relay_s_words_reach_no_terminal_as_they_are(scene: Scene) -> None:
         assert all(character.isprintable() or character == "\n" for character in said)
 
 
-def test_help_says_what_it_does() -> None:
-    ended = hopmail("lookup", "--help")
+@pytest.mark.parametrize("message_id", ["", "m-\udcff"])
+def test_what_is_no_message_id_is_refused(message_id: str) -> None:
+    ended = inside("lookup", message_id)
 
-    assert ended.returncode == 0
-    assert "Show what became of a message, and where it is now" in ended.stdout
-    for option in ("--login", "--json", "--addresses"):
-        assert option in ended.stdout
+    assert ended.returncode == 2
+    assert "a message id is" in ended.stderr

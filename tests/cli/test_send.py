@@ -12,7 +12,8 @@ import pytest
 
 from consumer.core.topology import lane_queue
 from publisher_lib.routing import Lane
-from tests.cli.command import ROOT, environment, hopmail
+from tests.cli.command import ROOT, environment
+from tests.cli.inside import inside
 from tests.support.broker import Message, VirtualHost
 
 TO_ADA = ("--to", "Ada <ada@example.org>", "--from", "app@example.org", "--subject", "Hello")
@@ -110,13 +111,38 @@ def test_a_whole_email_is_sent_as_it_is(vhost: VirtualHost, tmp_path: Path) -> N
     assert body == email
 
 
-def test_a_breach_of_the_contract_is_told_as_validate_does(vhost: VirtualHost) -> None:
-    ended = send(vhost, "--to", "ada", "--text", "Hi")
+def test_a_breach_of_the_contract_is_told_by_option() -> None:
+    ended = inside(
+        *("send", "--to", "a@b.org", "--to", "ada", "--from", "x@y.org", "--text-file", "-"),
+        *("--send-at", "tomorrow", "--cc", "c"),
+        stdin="",
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines() == [
+        "✗ not published, the email breaks the contract: invalid",
+        "  --to no. 2 must be addr@domain or Display Name <addr@domain>",
+        "  --cc no. 1 must be addr@domain or Display Name <addr@domain>",
+        "  --send-at must be a date and time with offset: 2026-11-24T12:00:00Z",
+        "  --subject is required",
+        '    → add --subject "Confirm your address"',
+    ]
+
+
+def test_a_breach_of_the_contract_in_a_file_is_told_as_validate_does() -> None:
+    ended = inside("send", "--file", "-", stdin='{"email_to": "ada"}')
 
     assert (ended.returncode, ended.stdout) == (1, "")
     lines = ended.stderr.splitlines()
     assert lines[0] == "✗ not published, the email breaks the contract: invalid"
     assert '    → add "subject": "Confirm your address"' in lines
+
+
+def test_a_message_id_that_is_none_is_told_by_its_option() -> None:
+    ended = inside(*("send", *TO_ADA, "--text", "x", "--message-id", "a b"), amqp_url="amqp://h")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("✗ not published: --message-id must be 1 to 200 printable ASCII")
 
 
 def test_without_a_topology_it_says_what_makes_it(vhost: VirtualHost) -> None:
@@ -137,19 +163,20 @@ def test_without_a_topology_it_says_what_makes_it(vhost: VirtualHost) -> None:
 
 
 def test_a_broker_that_is_away_is_told_without_its_password() -> None:
-    ended = hopmail(
+    ended = inside(
         *("send", *TO_ADA, "--text", "Hi", "--timeout", "1s"),
         amqp_url="amqp://user:hunter2@127.0.0.1:1/",
     )
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("✗ not published (message id ")
+    assert ended.stderr.count("not published") == 1
     assert "see `hopmail check`" in ended.stderr
     assert "hunter2" not in ended.stderr
 
 
 def test_a_missing_broker_is_a_wrong_setting_and_a_missing_relay_is_not() -> None:
-    ended = hopmail("send", *TO_ADA, "--text", "Hi")
+    ended = inside("send", *TO_ADA, "--text", "Hi")
 
     assert ended.returncode == 78
     (line,) = ended.stderr.splitlines()
@@ -158,7 +185,7 @@ def test_a_missing_broker_is_a_wrong_setting_and_a_missing_relay_is_not() -> Non
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     for option in ("--text-file", "--attach", "--html-file"):
-        ended = hopmail("send", *TO_ADA, option, str(tmp_path / "none"))
+        ended = inside("send", *TO_ADA, option, str(tmp_path / "none"))
 
         assert ended.returncode == 1
         assert ended.stderr == f"✗ {tmp_path}/none: No such file or directory\n"
@@ -172,12 +199,16 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ((*TO_ADA, "Hello"), "as - from stdin"),
         ((*TO_ADA, "--text", "x", "-"), "do not go together"),
         ((*TO_ADA, "--text", "x", "--header", "X-Shop"), "NAME:VALUE"),
+        ((*TO_ADA, "--header", "X-A: 1", "--header", "x-a: 2"), "--header x-a is given twice"),
+        ((*TO_ADA, "--text", "caf\udce9"), "--text: it is not UTF-8"),
+        ((*TO_ADA, "--subject", "\ud800"), "--subject: it is not UTF-8"),
+        ((*TO_ADA, "--attach", "/dev/zero"), "--attach /dev/zero: it is no file"),
         ((*TO_ADA, "--text", "x", "--lane", "other"), "bulk"),
         ((*TO_ADA, "--text", "x", "--timeout", "1"), "a duration is"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], said: str) -> None:
-    ended = hopmail("send", *arguments, amqp_url="amqp://h")
+    ended = inside("send", *arguments, amqp_url="amqp://h")
 
     assert ended.returncode == 2
     assert said in " ".join(ended.stderr.replace("│", " ").split())

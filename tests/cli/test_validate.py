@@ -1,18 +1,17 @@
 """`hopmail validate`: each breach of the contract, and its cure."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consumer.cli import reading
 from consumer.core.contract import parse
 from consumer.core.contract_cure import EXAMPLES, cure
 from consumer.core.outcome import Undecodable
 from publisher_lib.message import Attachment, Content, Email
-from tests.cli.command import ROOT, environment, hopmail
+from tests.cli.inside import inside
 
 GOOD: dict[str, Any] = {
     "email_to": ["ada@example.org", "grace@example.org"],
@@ -31,7 +30,7 @@ def written(folder: Path, name: str, content: object) -> str:
 def test_good_ones_pass_without_any_settings(tmp_path: Path) -> None:
     files = [written(tmp_path, name, GOOD) for name in ("a.json", "b.json")]
 
-    ended = hopmail("validate", *files)
+    ended = inside("validate", *files)
 
     told = [f"✓ {file}: email.v1, to 2 recipients" for file in files]
     assert (ended.returncode, ended.stdout.splitlines()) == (0, told)
@@ -41,7 +40,7 @@ def test_each_breach_is_told_with_its_cure(tmp_path: Path) -> None:
     bad = {"to": "a@b.example", "email_from": "a b", "message": {"text": "x"}, "mesage": 1}
     file = written(tmp_path, "bad.json", bad)
 
-    ended = hopmail("validate", file, written(tmp_path, "good.json", GOOD))
+    ended = inside("validate", file, written(tmp_path, "good.json", GOOD))
 
     assert ended.returncode == 1
     lines = ended.stdout.splitlines()
@@ -64,7 +63,7 @@ def test_each_breach_is_told_with_its_cure(tmp_path: Path) -> None:
 def test_scripts_get_json(tmp_path: Path) -> None:
     broken, missing = written(tmp_path, "broken.json", "{"), str(tmp_path / "none")
 
-    ended = hopmail("validate", "--json", broken, missing, written(tmp_path, "good.json", GOOD))
+    ended = inside("validate", "--json", broken, missing, written(tmp_path, "good.json", GOOD))
 
     assert ended.returncode == 1
     first, second, third = json.loads(ended.stdout)
@@ -76,18 +75,65 @@ def test_scripts_get_json(tmp_path: Path) -> None:
 
 
 def test_one_comes_from_stdin() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "consumer", "validate", "-"],
-        cwd=ROOT,
-        env=environment(),
-        input=json.dumps(GOOD),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = inside("validate", "-", stdin=json.dumps(GOOD))
 
     assert (ended.returncode, ended.stdout) == (0, "✓ -: email.v1, to 2 recipients\n")
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"\xef\xbb\xbf{}", "without a byte order mark"),
+        ("{}".encode("utf-16"), "it is UTF-16"),
+        (b" \n", "it is empty"),
+        ('{"subject": "café"}'.encode("latin-1"), "save it as UTF-8"),
+        (json.dumps(GOOD).encode() + b"\n" + json.dumps(GOOD).encode(), "`split -l 1 FILE`"),
+        (b"{\n}\n}", "json.tool"),
+        (b"{" + b"\xc3\xa9" * 9, "json.tool"),
+        (b"[" * 100_000, "json.tool"),
+        (b"[" * 100_000 + b"\n{}", "json.tool"),
+    ],
+)
+def test_what_is_no_json_is_told_what_it_is(octets: bytes, told: str) -> None:
+    ended = inside("validate", "-", stdin=octets)
+
+    assert ended.returncode == 1
+    first, second, third = ended.stdout.splitlines()
+    assert first == "✗ -: invalid_json"
+    assert second.startswith("  the email is no JSON: ")
+    assert told in third
+
+
+def test_of_a_field_given_twice_it_is_told_which_counts(tmp_path: Path) -> None:
+    twice = json.dumps(GOOD)[:-1] + ', "subject": "Bye", "message": {"text": "a", "text": "b"}}'
+    file = written(tmp_path, "twice.json", twice)
+
+    ended = inside("validate", file)
+
+    assert (ended.returncode, ended.stdout.splitlines()) == (
+        0,
+        [
+            f"✓ {file}: email.v1, to 2 recipients",
+            "  text is given twice: the last one counts",
+            "  subject is given twice: the last one counts",
+            "  message is given twice: the last one counts",
+        ],
+    )
+    (told,) = json.loads(inside("validate", "--json", file).stdout)
+    assert told["given_twice"] == ["text", "subject", "message"]
+    email = parse(twice.encode())
+    assert isinstance(email, Email)
+    assert (email.subject, email.message.text) == ("Bye", "b")
+
+
+def test_what_has_no_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LARGEST_BYTES", 1000)
+
+    for arguments in (("validate", "/dev/zero"), ("send", "--file", "/dev/zero")):
+        ended = inside(*arguments)
+
+        assert ended.returncode == 1
+        assert "File too large" in ended.stdout + ended.stderr
 
 
 def test_an_example_of_each_field_keeps_the_contract() -> None:
@@ -115,11 +161,11 @@ def test_a_breach_in_depth_has_its_cure_too(change: dict[str, Any], told: str) -
     found = parse(json.dumps(GOOD | change).encode())
 
     assert isinstance(found, Undecodable)
-    assert any(cure(found, each).startswith(told) for each in found.violations)
+    assert any(cure(found, each, b"{}").startswith(told) for each in found.violations)
 
 
 def test_too_large_a_one_says_itself_what_to_do() -> None:
     found = parse(json.dumps(GOOD | {"message": {"text": "x" * 12_000_000}}).encode())
 
     assert isinstance(found, Undecodable)
-    assert [cure(found, each) for each in found.violations if not each.pointer] == [""]
+    assert [cure(found, each, b"{}") for each in found.violations if not each.pointer] == [""]

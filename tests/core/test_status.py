@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from consumer.core.obstacles import LATE, flows, obstacles, remarks
 from consumer.core.outcome import Stage
 from consumer.core.paused import Paused
-from consumer.core.status import LATE, SILENT, QueueSeen, Status, WorkerSeen, obstacles, remarks
+from consumer.core.status import SILENT, QueueSeen, Status, WorkerSeen
 from consumer.core.trouble import Trouble
 from consumer.core.waiting import Kind, Place
 from publisher_lib.routing import Lane
@@ -74,8 +75,8 @@ def test_a_pause_stands_in_no_way_and_is_told() -> None:
     other = replace(late, paused={Lane.BULK: by_ada})
 
     assert obstacles(all_of_it) == ()
-    assert not all_of_it.flows
-    assert replace(WELL, paused={Lane.BULK: by_ada}).flows
+    assert not flows(all_of_it)
+    assert flows(replace(WELL, paused={Lane.BULK: by_ada}))
     assert remarks(all_of_it)[0] == (
         "transactional is paused, by ada@mail-a 3m ago: the relay's owner asks;"
         " `hopmail resume --lane transactional` ends it"
@@ -83,13 +84,27 @@ def test_a_pause_stands_in_no_way_and_is_told() -> None:
     assert len(obstacles(other)) == 1, "of the other lane, which is not paused"
 
 
+def test_a_damaged_control_file_is_told_with_its_cure_and_stands_in_no_way() -> None:
+    damaged = replace(WELL, control_trouble="it is no JSON object")
+
+    assert flows(damaged)
+    (told,) = remarks(damaged)
+    assert told.startswith("control.json cannot be understood (it is no JSON object): workers do")
+    assert told.endswith("`hopmail pause` or `hopmail resume` writes it anew")
+
+
 def test_what_must_not_be_in_production_is_told_first_though_mail_flows() -> None:
-    staging = replace(WELL, workers=(worker(0),), cautions=("mail is diverted",))
+    mine = {"HOPMAIL_A": "HOPMAIL_A: mail is diverted", "HOPMAIL_B": "HOPMAIL_B is so"}
+    both, one = worker(0, cautions=("HOPMAIL_A", "HOPMAIL_C")), worker(1, cautions=("HOPMAIL_A",))
+    gone = worker(2, heartbeat=NOW - SILENT, cautions=("HOPMAIL_D",))
+    staging = replace(WELL, workers=(both, one, gone), cautions=mine)
 
     assert obstacles(staging) == ()
-    first, *others = remarks(staging)
-    assert first == "not for production: mail is diverted"
-    assert len(others) == 1
+    assert [told.removeprefix("not for production: ") for told in remarks(staging)] == [
+        "HOPMAIL_A: mail is diverted (by the settings of mail-a-0, mail-a-1)",
+        "HOPMAIL_B is so (by the settings of this shell only)",
+        "HOPMAIL_C is set (by the settings of mail-a-0)",
+    ]
 
 
 @pytest.mark.parametrize(

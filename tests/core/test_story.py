@@ -1,5 +1,6 @@
 """A message's traces put together, login by login."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,8 @@ from consumer.core.delivery import Delivery, Properties
 from consumer.core.found import BY_RABBITMQ, DeadSeen, Holder, Known, KnownRecipient, Line
 from consumer.core.found import dead_seen as read_dead
 from consumer.core.ledger import Generation, Key, State
+from consumer.core.places import Looked
 from consumer.core.story import Story, made_at, story
-from consumer.core.whereabouts import Looked
 from publisher_lib.message_id import new_message_id
 from publisher_lib.routing import Lane
 
@@ -90,6 +91,33 @@ def test_a_dead_letter_s_header_tells_when_it_was_published() -> None:
 
     assert part.published is not None
     assert (part.published.at, part.published.is_certain) == (published, True)
+
+
+def test_it_is_told_how_often_a_person_had_it_sent_again_by_whatever_tells_it() -> None:
+    last = NOW - timedelta(minutes=5)
+    at = {"x-hopmail-replayed-at-ms": int(last.timestamp() * 1000)}
+    letter = dead("a", **{"x-hopmail-replayed": 2, **at})
+    line = Line(NOW, "handled", "vm-0", {**ACCEPTED.fields, "replayed": 3})
+    entry = replace(known("a").recipients[0], generation=Generation(1, 1))
+
+    def told(**traces: Any) -> tuple[int, datetime | None]:
+        (part,) = tell(**traces).parts
+        return part.replayed, part.replayed_at
+
+    assert told(dead=(letter,)) == (2, last)
+    assert told(dead=(letter,), lines=(line,)) == (3, last)
+    assert told(known=(replace(known("a"), recipients=(entry,)),)) == (1, None)
+    assert told(known=(known("a"),), lines=(ACCEPTED,)) == (0, None)
+
+
+def test_the_latency_of_what_was_sent_again_does_not_tell_when_it_was_published() -> None:
+    again = Line(NOW, "handled", "vm-0", {**ACCEPTED.fields, "replayed": 1})
+
+    (part,) = tell(lines=(again,)).parts
+    assert part.published is None
+    (part,) = tell(lines=(ACCEPTED, again)).parts
+    assert part.published is not None
+    assert part.published.at == NOW - timedelta(seconds=1.5)
 
 
 def test_an_id_that_has_a_time_tells_it() -> None:

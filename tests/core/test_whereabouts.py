@@ -7,7 +7,8 @@ import pytest
 
 from consumer.core.found import DeadSeen, Holder, Known, KnownRecipient, Line
 from consumer.core.ledger import Generation, Key, State
-from consumer.core.whereabouts import Looked, Place, Whereabouts, whereabouts
+from consumer.core.places import Looked, Place, Whereabouts
+from consumer.core.whereabouts import whereabouts
 
 NOW = datetime(2026, 11, 28, 22, 0, tzinfo=UTC)
 LOOKED = Looked(NOW, dead_letters=True, shortest_delay=timedelta(seconds=30))
@@ -105,6 +106,15 @@ def test_a_retry_waits_until_its_delay_has_passed() -> None:
     assert not found.is_certain
 
 
+def test_of_two_retries_to_one_attempt_the_later_one_counts() -> None:
+    earlier = handled("retry", seconds_ago=25, delay_seconds=30.0)
+    later = handled("retry", seconds_ago=10, delay_seconds=30.0, replayed=1)
+
+    (found,) = whereabouts(known(State.OPEN, attempt=2), (), (earlier, later), LOOKED)
+
+    assert found.until == NOW + timedelta(seconds=20)
+
+
 def test_a_retry_whose_delay_has_passed_waits_in_its_lane() -> None:
     line = handled("retry", seconds_ago=40, delay_seconds=30.0)
 
@@ -151,6 +161,16 @@ def test_without_a_ledger_the_log_tells_each_recipient_s_end() -> None:
         (Place.WAITS, False, 1),
         (Place.DEAD_LETTER, False, 3),
     ]
+
+
+def test_without_a_ledger_a_replay_takes_the_place_of_the_death_before_it() -> None:
+    died = handled("dead_letter", 30)
+    accepted = handled("ack", outcome="accepted", replayed=1)
+
+    assert told(whereabouts(None, (), (died, accepted), LOOKED)) == [(Place.ACCEPTED, True, 1)]
+    again = handled("dead_letter", replayed=1)
+    found = whereabouts(None, (), (died, again), LOOKED)
+    assert told(found) == [(Place.FORMER_DEAD_LETTER, False, 1)]
 
 
 @pytest.mark.parametrize(

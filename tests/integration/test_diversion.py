@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from consumer.ops.worker_files import read_files, seen
 from publisher_lib import Publisher
 from tests.cli.command import hopmail
 from tests.support.broker import VirtualHost
-from tests.support.consumer_process import consuming, wait_until
+from tests.support.consumer_process import consuming, state_folder, wait_until
 from tests.support.smtp_script import by_recipient, say, silence
 from tests.support.smtp_server import smtp_server
 
@@ -41,6 +42,8 @@ def test_all_mail_is_diverted_and_the_ledger_knows_whom_it_was_for(vhost: Virtua
         wait_until(lambda: len(consumer.handled("m-0")) == 2, what="the copy")
         assert [line["outcome"] for line in consumer.handled("m-0")] == ["accepted", "duplicate"]
         (warning,) = consumer.events("not for production")
+        (worker,) = read_files(state_folder(vhost.url) / "metrics")
+        assert seen(worker).cautions == ("HOPMAIL_DIVERT_TO",)
 
     assert sent_to(relay.mails) == [[QA]] * 20
     for mail in relay.mails:

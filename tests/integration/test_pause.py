@@ -200,7 +200,9 @@ def test_drain_waits_until_nothing_is_in_hands(vhost: VirtualHost) -> None:
             text=True,
         ) as drain:
             lines = iter(drain.stdout or ())
-            assert next(lines).startswith("✓ transactional and bulk paused")
+            for lane in Lane:
+                assert next(lines).startswith(f"✓ {lane} was paused before: by ")
+            assert next(lines) == "  until `hopmail resume`; see `hopmail status`\n"
             assert "1 mail is in hands" in next(lines)
             go_on.set()
             assert drain.wait(40) == 0
@@ -226,7 +228,20 @@ def _in_flight(vhost: VirtualHost, relay: SmtpServer) -> int:
 def test_drain_without_workers_has_nothing_to_wait_for(vhost: VirtualHost) -> None:
     state_folder(vhost.url).mkdir(parents=True)
 
-    assert ask(vhost, "drain").endswith("✓ nothing is in hands\n")
+    ask(vhost, "pause", "--lane", "bulk", "--reason", REASON, "--by", "ada")
+    first, second, until, last = ask(vhost, "drain").splitlines()
+
+    assert first == "✓ transactional is paused: drained for a deploy"
+    assert second.startswith("✓ bulk was paused before: by ada ")
+    assert until == "  until `hopmail resume --lane transactional`; see `hopmail status`"
+    assert last == "✓ nothing is in hands"
+
+    (state_folder(vhost.url) / "control.json").write_text("{")
+    assert ask(vhost, "resume").splitlines() == [
+        "✓ control.json is mended: it is no JSON object",
+        "✓ transactional is taken, if it was paused",
+        "✓ bulk is taken, if it was paused",
+    ]
 
 
 def test_drain_without_figures_says_what_else_to_do(vhost: VirtualHost) -> None:

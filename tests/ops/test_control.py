@@ -6,7 +6,7 @@ import os
 import resource
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import pytest
 
 from consumer.core.paused import Paused
 from consumer.ops import logs
-from consumer.ops.control import LARGEST_BYTES, LOG_LEVEL, NAME, Asked, Control, Damaged
+from consumer.ops.asked import LARGEST_BYTES, LOG_LEVEL, Asked, Damaged
+from consumer.ops.control import NAME, Control
 from publisher_lib.routing import Lane
 from tests.ops.output import Output
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -73,14 +75,15 @@ def test_a_lane_is_paused_and_resumed_whatever_else_is_asked(tmp_path: Path) -> 
     control = Control(tmp_path)
 
     control.ask(LOG_LEVEL, "DEBUG")
-    control.pause({Lane.BULK: paused("first")})
-    control.pause(dict.fromkeys(Lane, paused("second")))
+    assert control.pause({Lane.BULK: paused("first")}) == {}
+    before = control.pause(dict.fromkeys(Lane, paused("second")))
+    assert before == {Lane.BULK: paused("first")}
 
     both = {Lane.BULK: paused("first"), Lane.TRANSACTIONAL: paused("second")}
     assert Control(tmp_path).read() == Asked(log_level="DEBUG", paused=both)
 
     control.ask(LOG_LEVEL, None)
-    control.resume([Lane.BULK])
+    assert control.resume([Lane.BULK]) == both
     assert control.read() == Asked(paused={Lane.TRANSACTIONAL: paused("second")})
 
     control.resume(Lane)
@@ -92,11 +95,60 @@ def test_a_lane_is_paused_and_resumed_whatever_else_is_asked(tmp_path: Path) -> 
 def test_a_pause_mends_a_damaged_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     control = Control(tmp_path)
-    assert control.read_leniently() == Asked()
+    assert control.damage
 
-    control.pause({Lane.BULK: paused("why")})
+    assert control.pause({Lane.BULK: paused("why")}) == {}
 
-    assert control.read_leniently().paused.keys() == {Lane.BULK}
+    assert not control.damage
+    assert control.read().paused.keys() == {Lane.BULK}
+
+
+def test_whoever_asks_follows_no_link_and_flushes_file_and_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("stays")
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / NAME).with_suffix(".tmp").symlink_to(other)
+    flushed: list[Path] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Control(state).pause({Lane.BULK: paused("why")})
+
+    assert other.read_text() == "stays"
+    assert not (state / NAME).is_symlink()
+    assert flushed == [(state / NAME).with_suffix(".tmp"), state]
+
+
+def test_whoever_asks_every_process_can_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Control(tmp_path).pause({Lane.BULK: paused("why")})
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o644
+
+
+def test_on_a_full_disk_what_was_asked_stays_and_can_be_ended(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        control = Control(disk)
+        control.pause({Lane.BULK: paused("first")})
+        with suppress(OSError), (disk / "hog").open("wb", buffering=0) as hog:
+            while True:
+                hog.write(bytes(1024))
+
+        with pytest.raises(OSError, match="No space left"):
+            control.pause({Lane.TRANSACTIONAL: paused("x" * 200)})
+        assert control.read().paused == {Lane.BULK: paused("first")}
+        assert sorted(path.name for path in disk.iterdir()) == [NAME, "hog"]
+
+        control.resume(Lane)
+        assert control.read() == Asked()
 
 
 def test_two_that_ask_at_once_both_get_it(tmp_path: Path) -> None:

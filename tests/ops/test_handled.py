@@ -55,6 +55,12 @@ def test_an_accepted_delivery_is_told_with_its_times(output: Output) -> None:
     }
 
 
+def test_the_line_says_how_often_a_person_had_it_sent_again(output: Output) -> None:
+    record = replace(handled(Accepted(Reply(250))), replayed=2)
+
+    assert line_of(output, record)["replayed"] == 2
+
+
 def test_the_line_says_which_relay_answered(output: Output) -> None:
     down = Transaction("first:25", Unreachable(Stage.CONNECT, "down"), None)
     taken = Transaction("second:25", Accepted(Reply(250)), 0.1)

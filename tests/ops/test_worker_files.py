@@ -10,6 +10,7 @@ from consumer.core.outcome import Accepted, Reply, Stage
 from consumer.core.trouble import Trouble
 from consumer.ops.breaker_figures import BreakerFigures
 from consumer.ops.metrics import Metrics
+from consumer.ops.setting_figures import show_cautions
 from consumer.ops.worker_files import oldest_by_queue, read_files, seen
 from publisher_lib.routing import Lane
 from tests.ops.deliveries import handled
@@ -21,6 +22,7 @@ def test_a_worker_is_seen_as_it_wrote(tmp_path: Path) -> None:
     metrics.watch(is_connected=lambda: True, is_ledger_in_trouble=lambda: True)
     began = datetime(2026, 11, 28, 12, tzinfo=UTC)
     BreakerFigures(metrics.registry, lambda: {RELAY: Trouble(began, Stage.AUTH), "other:25": None})
+    show_cautions(metrics.registry, {"HOPMAIL_A": True, "HOPMAIL_B": False})
     metrics.heartbeat()
     for _ in range(5):
         metrics.record(handled(Accepted(Reply(250))))
@@ -39,6 +41,7 @@ def test_a_worker_is_seen_as_it_wrote(tmp_path: Path) -> None:
     assert found.is_ledger_in_trouble
     assert found.relays_in_trouble == (RELAY,)
     assert found.troubles == {RELAY: Trouble(began, Stage.AUTH)}
+    assert found.cautions == ("HOPMAIL_A",)
     assert found.dead_letters == {"invalid_json": 1}
     assert 0 < found.per_second <= 12
     assert list(found.last_acceptance) == [Lane.TRANSACTIONAL]

@@ -201,7 +201,36 @@ def test_an_observer_is_told() -> None:
     publisher.outbox.fail_with(Unroutable)
     with pytest.raises(Unroutable):
         publisher.publish(email())
-    assert Told.results == ["confirmed", "unroutable"]
+    publisher.outbox.fail_with(InvalidEmail)
+    with pytest.raises(InvalidEmail):
+        publisher.publish(email())
+    assert Told.results == ["confirmed", "unroutable", "invalid"]
+
+
+@pytest.mark.parametrize("is_handed", [True, False])
+def test_a_done_callback_must_not_wait_here_either(*, is_handed: bool) -> None:
+    told: list[object] = []
+
+    with outbox():
+        publisher = OutboxPublisher() if is_handed else Publisher(NOWHERE)
+
+        def wait(done: object) -> None:
+            told.append(done)
+            publisher.publish_nowait(email()).add_done_callback(told.append)
+            for publish in (publisher.publish, lambda one: publisher.publish_many([one])):
+                with pytest.raises(RuntimeError, match="done callback"):
+                    publish(email())
+
+        publisher.publish_nowait(email()).add_done_callback(wait)
+        publisher.publish(email())
+    assert len(told) == 2
+
+
+def test_without_any_time_nothing_is_published() -> None:
+    publisher = OutboxPublisher()
+    with pytest.raises(NotPublished):
+        publisher.publish(email(), timeout=timedelta())
+    assert publisher.outbox.sent == []
 
 
 def test_its_methods_are_the_publisher_s_own() -> None:

@@ -79,6 +79,25 @@ def test_it_is_whole_before_the_dot_and_has_its_name_after_it(tmp_path: Path) ->
     assert seen == [([f".{file.name}.unfinished"], file.read_bytes(), (ADA, BOB))]
 
 
+def test_the_mail_is_on_the_disk_before_the_dot_and_its_name_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    def dot(_recipients: tuple[str, ...]) -> bool:
+        done.append("dot")
+        return True
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(tmp_path, before_dot=dot)
+
+    (file,) = files(tmp_path)
+    assert done == [f".{file.name}.unfinished", "dot", tmp_path.name]
+
+
 def test_what_is_given_back_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(GivenBack):
         write(tmp_path, before_dot=lambda _recipients: False)
@@ -161,6 +180,20 @@ def test_a_name_holds_any_message_id_and_stays_a_name(message_id: str) -> None:
     assert len(f".{name}.unfinished") <= 255
     assert re.fullmatch(r"20261128T220000\.000005Z-[A-Za-z0-9_.~%-]+\.eml", name)
     assert name < file_name("", NOW + timedelta(microseconds=1))
+
+
+def test_a_mail_of_the_same_name_is_another_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter(["m.eml", "m.eml", "n.eml"])
+    monkeypatch.setattr("consumer.smtp.folder.file_name", lambda *_of: next(names))
+    (tmp_path / ".m.eml.unfinished").write_text("another's")
+
+    write(tmp_path)
+
+    others, ours = files(tmp_path)
+    assert (others.name, ours.name) == (".m.eml.unfinished", "n.eml")
+    assert others.read_text() == "another's"
 
 
 def test_long_message_ids_do_not_share_a_name() -> None:

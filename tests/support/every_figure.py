@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from consumer.cli.cautions import CAUTIONED
 from consumer.core.flow import Flow
 from consumer.core.waiting import places
 from consumer.daemon import HOLDS
@@ -12,6 +13,7 @@ from consumer.ops.ledger_figures import LedgerFigures
 from consumer.ops.log_figures import LogFigures
 from consumer.ops.metrics import Metrics
 from consumer.ops.queue_figures import QueueFigures
+from consumer.ops.setting_figures import show_cautions
 from publisher_lib.routing import Lane
 
 RELAY = "relay.example.org:587"
@@ -27,6 +29,7 @@ def write_every_figure(folder: Path) -> None:
     LedgerFigures(metrics.registry, lambda: 0)
     LogFigures(metrics.registry)
     QueueFigures(metrics.registry, places((DELAY,)))
+    show_cautions(metrics.registry, dict.fromkeys(CAUTIONED, False))
     metrics.write()
 
 
