@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.core.durations import spell_duration
-from consumer.core.obstacles import flows, obstacles, remarks
+from consumer.core.obstacles import PAUSED, flows, obstacles, remarks
 from consumer.core.status import Status, WorkerSeen
 from consumer.core.waiting import Kind
 
@@ -100,7 +100,12 @@ def _workers(status: Status) -> Table:
 def _state(status: Status, worker: WorkerSeen) -> str:
     if not worker.is_connected:
         return "starting" if status.is_starting(worker) else "not connected"
-    return f"held: {', '.join(worker.holds)}" if worker.holds else "consuming"
+    holds = ", ".join(hold for hold in worker.holds if hold != PAUSED)
+    if holds:
+        return f"held: {holds}"
+    if PAUSED not in worker.holds:
+        return "consuming"
+    return f"{' and '.join(status.paused)} paused" if status.paused else PAUSED
 
 
 def _relays(status: Status) -> Table:

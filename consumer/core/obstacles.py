@@ -17,7 +17,8 @@ NOBODY: Final = (
     " see its log, or start `hopmail run`"
 )
 STOPPING: Final = "stopping"
-"""The hold of a worker that ends."""
+PAUSED: Final = "paused"
+"""Holds of a worker: it ends, or an operator asked it to take no mail of a lane or of any."""
 
 
 def flows(status: Status) -> bool:
@@ -31,9 +32,9 @@ def obstacles(status: Status) -> tuple[str, ...]:
     A pause is none: an operator wants it so, and a restart would not end it.
     """
     if not status.alive:
-        return (NOBODY,)
+        return (NOBODY, *_broker(status))
     stuck = (told for lane in Lane for told in _stuck(status, lane))
-    return (*_obstacles(status), *stuck)
+    return (*_broker(status), *_workers(status), *stuck)
 
 
 def remarks(status: Status) -> tuple[str, ...]:
@@ -93,11 +94,15 @@ def _retried(status: Status, lane: Lane) -> Iterator[str]:
         )
 
 
-def _obstacles(status: Status) -> Iterator[str]:
-    alive = status.alive
+def _broker(status: Status) -> Iterator[str]:
     if status.broker_trouble:
         yield f"broker {status.broker_trouble}: see `hopmail check`"
-    elif not any(each.is_connected or status.is_starting(each) for each in alive):
+
+
+def _workers(status: Status) -> Iterator[str]:
+    alive = status.alive
+    are_connected = any(each.is_connected or status.is_starting(each) for each in alive)
+    if not are_connected and not status.broker_trouble:
         yield "no consumer process is connected to the broker: see `hopmail check`"
     if any(each.is_ledger_in_trouble for each in alive):
         yield "the ledger cannot be written, so nothing is consumed: see `hopmail check`"

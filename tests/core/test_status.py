@@ -195,6 +195,15 @@ def test_what_does_not_stand_in_the_way(status: Status) -> None:
     assert obstacles(status) == ()
 
 
+def test_where_nobody_is_alive_a_broker_that_is_away_is_told_as_well() -> None:
+    status = replace(WELL, workers=(), queues=(), broker_trouble="broker:5672: refused")
+
+    nobody, broker = obstacles(status)
+
+    assert nobody.startswith("no consumer process is alive")
+    assert broker == "broker broker:5672: refused: see `hopmail check`"
+
+
 def test_what_a_worker_holds_waits_too() -> None:
     holding = worker(1, oldest_held={MAIL: NOW - 2 * LATE})
 
