@@ -11,6 +11,7 @@ from pika import exceptions
 
 from consumer.amqp import tolerant
 from consumer.amqp.connection import BrokerUnavailable, blocking_connection
+from consumer.amqp.give_back import give_back
 from consumer.amqp.properties import read_properties
 from consumer.core.dead_letter import lane_of
 from consumer.core.delivery import Delivery
@@ -29,12 +30,6 @@ LAST_SECONDS: Final = 0.1
 """For what is under way when we leave, where there may be nothing."""
 
 PATIENCE_SECONDS: Final = 30.0
-
-GIVEN_BACK_SECONDS: Final = 10.0
-
-LONGEST_RUN: Final = 32
-MOST_UNDER_WAY: Final = 16
-"""Runs that are given back before the broker has answered."""
 
 OTHERS_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.2
@@ -68,6 +63,8 @@ class DeadLetters:
         self._channel: Any = None
         self.count = 0
         """How many there were when it was opened."""
+        self.unseen = 0
+        """How many of them somebody else took before we saw them, once all others were seen."""
         self.count = self._open_alone(others_seconds)
 
     def find(self, matches: Callable[[Delivery], bool]) -> list[Delivery]:
@@ -82,6 +79,7 @@ class DeadLetters:
         self._look = look
         while self._found or self._came < self.count:
             if not self._found and not self._wait_for_more():
+                self.unseen = self.count - self._came
                 return
             while self._found:
                 yield self._found.popleft()  # type: ignore[misc]  # it is what `look` made
@@ -103,33 +101,11 @@ class DeadLetters:
 
         That counts as a redelivery, of which this queue allows any number.
         """
-        # What is under way to us when a consumer is cancelled goes back first, before older ones.
         self._await_all()
         for tag in self._tags:
             self._channel.basic_cancel(tag)
-        self._give_back()
+        give_back(self._channel, self._unacked, lambda: int(self._state().message_count))
         self._channel.close()
-
-    def _give_back(self) -> None:
-        """Give back all in the order in which it came.
-
-        RabbitMQ keeps the order of up to 32 messages of one consumer, and of commands while few
-        of them are under way (rabbit_fifo and rabbit_fifo_client of 3.10).
-        """
-        given = 0
-        ready = self._state().message_count
-        for number, run in enumerate(_runs(self._unacked), 1):
-            self._channel.basic_nack(run[-1], multiple=True, requeue=True)
-            given += len(run)
-            if number % MOST_UNDER_WAY == 0:
-                self._await_ready(ready + given)
-        # Else whoever looks next might not see all of them.
-        self._await_ready(ready + given)
-
-    def _await_ready(self, messages: int) -> None:
-        until = time.monotonic() + GIVEN_BACK_SECONDS
-        while self._state().message_count < messages and time.monotonic() < until:
-            pass
 
     def _open_alone(self, patience_seconds: float) -> int:
         """Take the queue for ourselves; return how many messages it has.
@@ -201,23 +177,32 @@ class DeadLetters:
                 self._consume(self.count - self._came)
             if self._comes_within(QUIET_SECONDS):
                 return True
-            # Somebody took one by a single get: by the management page, say.
             if not self._state().message_count:
-                return False
+                # What comes before that answer is heard after it. If nothing does, somebody took
+                # one by a single get: by the management page, say.
+                return self._comes_within(0)
             if time.monotonic() > until:
                 raise BrokerUnavailable(f"{DEAD_QUEUE} gave nothing for {PATIENCE_SECONDS:g} s")
         return True
 
     def _await_all(self) -> None:
-        """Have everything that consumers have credit for, unless the queue has no more."""
+        """Have all there was, and what consumers have credit for.
+
+        What was given back before lies behind what is given back now: of a part the order would
+        not stay. And what is under way when a consumer is cancelled goes back before older ones.
+        """
         self._look = _whole
+        while self._came < self.count and self._wait_for_more():
+            pass
         while len(self._unacked) < self._credit and self._comes_within(LAST_SECONDS):
             pass
 
     def _comes_within(self, seconds: float) -> bool:
         before, until = self._came, time.monotonic() + seconds
-        while self._came == before and (left := until - time.monotonic()) > 0:
+        left = seconds
+        while self._came == before and left >= 0:
             self._connection.process_data_events(left)
+            left = until - time.monotonic()
         return self._came > before
 
 
@@ -242,21 +227,11 @@ def dead_letters(
         try:
             yield queue
         finally:
-            with suppress(exceptions.AMQPError):
-                queue.close()
+            # A lost connection gives them back; what ended the block is what is to be told.
+            if connection.is_open:
+                with suppress(exceptions.AMQPError, BrokerUnavailable):
+                    queue.close()
 
 
 def _whole(_delivery: Delivery) -> None:
     """Stand for the look at what comes before anybody looks."""
-
-
-def _runs(unacked: dict[int, str]) -> Iterator[list[int]]:
-    """Yield the delivery tags in their order, in runs that came by one consumer."""
-    run: list[int] = []
-    for tag, consumer in sorted(unacked.items()):
-        if run and (consumer != unacked[run[0]] or len(run) == LONGEST_RUN):
-            yield run
-            run = []
-        run.append(tag)
-    if run:
-        yield run
