@@ -153,6 +153,20 @@ def test_purge_asks_and_removes_what_is_meant_alone(buried: VirtualHost) -> None
     assert lying(buried) == ["m-2", "m-4", "m-\x1b[31m5"]
 
 
+def test_of_two_that_share_an_id_the_one_that_was_shown_is_removed(vhost: VirtualHost) -> None:
+    """As of a message that was published to both lanes, and expired there in the same second."""
+    vhost.declare_topology()
+    message_id, headers, body = dead_letter("m-1")
+    bury(
+        vhost, (message_id, headers, body), (message_id, headers | {"x-hopmail-lane": "bulk"}, body)
+    )
+
+    assert run(vhost, "purge", "--lane", "bulk", "--yes")[1].endswith("✓ 1 dead letter removed\n")
+
+    (left,) = vhost.take_all(DEAD_QUEUE)
+    assert left.headers["x-hopmail-lane"] == "transactional"
+
+
 def test_purge_needs_to_be_told_what_or_that_all_is_meant(buried: VirtualHost) -> None:
     assert run(buried, "purge", "--yes")[0] == 2
     assert run(buried, "purge", "m-1", "--all", "--yes")[0] == 2

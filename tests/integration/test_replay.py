@@ -171,7 +171,10 @@ def test_one_that_rabbitmq_moved_is_sent_as_the_app_s_own(vhost: VirtualHost) ->
 def test_what_is_in_doubt_or_not_trusted_is_left_unless_it_is_named(vhost: VirtualHost) -> None:
     vhost.declare_topology()
     bury(vhost, dead_letter("m-1", Reason.IN_DOUBT))
-    bury(vhost, dead_letter("m-2"), signer=f"webapp-{vhost.name}")
+    bury(vhost, letter := dead_letter("m-2"), signer=f"webapp-{vhost.name}")
+    bury(vhost, letter)
+    assert replay(vhost, "m-2", "--yes").endswith("✓ 1 dead letter given back to be sent\n")
+    vhost.purge(lane_queue(Lane.TRANSACTIONAL))
 
     left = hopmail("deadletters", "replay", "--all", "--yes", amqp_url=vhost.url, smtp_url=NOWHERE)
     assert left.returncode == 1

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.amqp.dead_letters import LOOKING, DeadLetters, InOtherHands, dead_letters
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
-from consumer.core.dead_letter_choice import Choice
+from consumer.core.dead_letter_choice import Agreed, Choice
 from consumer.core.delivery import Delivery
 from consumer.core.exit_code import ExitCode
 from consumer.settings import Settings
@@ -37,6 +37,9 @@ def opened(settings: Settings, piece: int = LOOKING) -> Iterator[DeadLetters]:
     try:
         with dead_letters(settings.amqp_urls, piece) as queue:
             yield queue
+        if queue.unseen:
+            told = f"{queue.unseen} of {count(queue.count)} were not seen"
+            typer.echo(f"  {told}: another program has them in hands", err=True)
     except BrokerUnavailable as error:
         fail(f"broker: {error}")
     except InOtherHands as error:
@@ -69,6 +72,17 @@ def letters(queue: DeadLetters, settings: Settings, choice: Choice) -> Iterator[
             return letter if choice.means(letter, now) else None
 
         yield from queue.each(look)
+
+
+def agreed_ones(queue: DeadLetters, settings: Settings, agreed: Agreed) -> Iterator[Delivery]:
+    """Yield those that were shown, and nothing that came since."""
+    now = datetime.now(UTC)
+
+    def look(delivery: Delivery) -> Delivery | None:
+        letter = read_dead_letter(delivery, settings.trusted_logins, now)
+        return delivery if agreed.take(letter) else None
+
+    return queue.each(look)
 
 
 def ask(question: str, *, yes: bool) -> None:

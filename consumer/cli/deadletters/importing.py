@@ -65,11 +65,10 @@ def _import(
 ) -> tuple[int, str]:
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
     with stoppable() as is_stopped, progress("importing", total) as step:
-        confirmed = Confirmed(queue, step)
+        confirmed = Confirmed(queue, step, is_stopped)
         try:
             for delivery in _deliveries(source):
-                confirmed.pause()
-                if is_stopped() or confirmed.trouble:
+                if not confirmed.may_go_on():
                     break
                 if (its := identity(delivery)) in there:
                     continue
@@ -78,8 +77,7 @@ def _import(
             confirmed.finish()
         finally:
             publisher.close(CLOSE_SECONDS)
-        stopped = "stopped" if is_stopped() else ""
-        return confirmed.count, confirmed.trouble or stopped
+        return confirmed.count, confirmed.trouble
 
 
 def _copy(settings: Settings, delivery: Delivery) -> tuple[str, str, object, bytes]:
