@@ -120,6 +120,9 @@ def test_show_tells_all_that_is_known_and_the_body_only_when_asked(buried: Virtu
     assert told["owed to"] == "ada@example.org, bob@example.com"
     assert "Hello" not in said
     assert '"text": "Hello"' in run(buried, "show", told["id"], "--body")[1]
+    assert (
+        '{"email_to": "\N{REPLACEMENT CHARACTER}[31m"}' in run(buried, "show", "m-4", "--body")[1]
+    )
 
 
 def test_show_json_is_a_list_for_one_message_may_leave_several(buried: VirtualHost) -> None:

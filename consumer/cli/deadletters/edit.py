@@ -23,6 +23,7 @@ from consumer.cli.deadletters.hands import (
     fail,
     opened,
 )
+from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
 from consumer.core.contract import parse
 from consumer.core.dead_letter import identity, read_dead_letter, reason_of, trail_of
@@ -97,9 +98,8 @@ def edit(
     finally:
         publisher.close(CLOSE_SECONDS)
     typer.echo(f"✓ given to the lane {copy.routing_key} as {properties.message_id}")
-    typer.echo(
-        f"  dead letter {identity(original)} of {original.properties.message_id} is resolved"
-    )
+    known_as = plain(original.properties.message_id or "a message without id")
+    typer.echo(f"  dead letter {identity(original)} of {known_as} is resolved")
 
 
 def _the_one(settings: Settings, wanted: str) -> Delivery:
@@ -172,6 +172,7 @@ def _valid(body: bytes) -> Email:
     email = parse(body)
     if isinstance(email, Undecodable):
         for violation in email.violations:
-            typer.echo(f"✗ {violation.pointer or 'the body'} {violation.message}", err=True)
+            told = f"{violation.pointer or 'the body'} {violation.message}"
+            typer.echo(f"✗ {plain(told, None)}", err=True)
         fail("it is no email of the contract: nothing was sent")
     return email

@@ -31,6 +31,7 @@ from consumer.cli.deadletters.hands import (
     progress,
     stoppable,
 )
+from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
 from consumer.core.dead_letter import trail_of
 from consumer.core.dead_letter_replay import ReplayPlan
@@ -119,7 +120,7 @@ def _replay(
                 try:
                     body = body_of(delivery, settings)
                 except BodyWithheld as withheld:
-                    confirmed.trouble = f"{delivery.properties.message_id}: {withheld}"
+                    confirmed.trouble = f"{plain(delivery.properties.message_id or '')}: {withheld}"
                     break
                 copy = _copy(settings, delivery)
                 confirmed.put(
