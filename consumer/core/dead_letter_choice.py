@@ -6,7 +6,8 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
-from consumer.core.dead_letter import UNKNOWN, DeadLetter
+from consumer.core.dead_letter import DeadLetter
+from consumer.core.death import UNKNOWN
 from consumer.core.record import record
 from publisher_lib.routing import Lane
 

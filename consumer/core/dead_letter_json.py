@@ -9,12 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from consumer.core.dead_body import BODY, BODY_KEY
-from consumer.core.dead_letter import (
-    DeadLetter,
-    died_ms,
-    identity,
-    reason_of,
-)
+from consumer.core.dead_letter import DeadLetter, identity
+from consumer.core.death import died_ms, reason_of
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.followup import (
     DETAIL,

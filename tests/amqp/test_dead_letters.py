@@ -3,7 +3,8 @@
 import pytest
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import DeadLetters, InOtherHands, dead_letters
+from consumer.amqp.dead_letters import DeadLetters, dead_letters
+from consumer.amqp.hold import InOtherHands
 from consumer.core.delivery import Delivery
 from consumer.core.topology import DEAD_QUEUE
 from tests.support.broker import VirtualHost

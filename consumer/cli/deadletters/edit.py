@@ -26,8 +26,9 @@ from consumer.cli.deadletters.hands import (
 from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
 from consumer.core.contract import parse
-from consumer.core.dead_letter import identity, read_dead_letter, reason_of, trail_of
+from consumer.core.dead_letter import identity, read_dead_letter, trail_of
 from consumer.core.dead_letter_edit import NobodyLeft, edited_copy, edited_properties, with_fields
+from consumer.core.death import reason_of
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
 from consumer.core.outcome import Undecodable

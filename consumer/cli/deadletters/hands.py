@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import LOOKING, DeadLetters, InOtherHands, dead_letters
+from consumer.amqp.dead_letters import LOOKING, DeadLetters, dead_letters
+from consumer.amqp.hold import InOtherHands
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
 from consumer.core.dead_letter_choice import Agreed, Choice
 from consumer.core.delivery import Delivery
