@@ -1,10 +1,12 @@
 """The dead-letter queue, looked through: nothing is lost, and its order stays."""
 
+from typing import Any
+
 import pytest
 
 from consumer.amqp.connection import BrokerUnavailable
 from consumer.amqp.dead_letters import DeadLetters, dead_letters
-from consumer.amqp.hold import InOtherHands
+from consumer.amqp.hold import Hold, InOtherHands
 from consumer.core.delivery import Delivery
 from consumer.core.topology import DEAD_QUEUE
 from tests.support.broker import VirtualHost
@@ -144,6 +146,23 @@ def test_one_that_somebody_gets_meanwhile_is_not_awaited(buried: VirtualHost) ->
         assert queue.unseen == 1
 
     assert sorted(lying(buried)) == sorted(IDS)
+
+
+def test_none_is_believed_only_where_none_can_be_got(
+    buried: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As none is told of a queue whose leader is away."""
+    told, real = iter([0]), Hold._state
+
+    def state(hold: Hold) -> Any:
+        found = real(hold)
+        found.message_count = next(told, found.message_count)
+        return found
+
+    monkeypatch.setattr(Hold, "_state", state)
+
+    with dead_letters((buried.url,), PIECE) as queue:
+        assert ids(queue) == IDS
 
 
 def test_a_queue_that_is_not_there_is_told_with_its_cure(vhost: VirtualHost) -> None:

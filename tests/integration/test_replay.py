@@ -15,7 +15,7 @@ from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
-from tests.support.dead_letters import bury, dead_letter, email, many
+from tests.support.dead_letters import bury, dead_letter, email, lying, many
 from tests.support.smtp_script import say
 from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import SmtpSink, smtp_sink
@@ -118,6 +118,23 @@ def test_killed_between_confirm_and_ack_the_second_copy_is_not_sent(
         assert [line["outcome"] for line in consumer.handled("m-1")] == ["accepted", "duplicate"]
         assert sink.count() == 1
     assert vhost.queue_depth(DEAD_QUEUE) == 0
+
+
+def test_without_the_broker_s_word_a_dead_letter_stays(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    bury(vhost, dead_letter("m-1"), dead_letter("m-2", Reason.IN_DOUBT), dead_letter("m-3"))
+    with vhost.channel() as channel:
+        channel.queue_delete(lane_queue(Lane.TRANSACTIONAL))
+
+    for command in (
+        ("replay", "m-1", "m-3", "--yes"),
+        ("resolve", "m-2", "--resend"),
+        ("edit", "m-3", "--set", "subject=Mended", "--yes"),
+    ):
+        ended = hopmail("deadletters", *command, amqp_url=vhost.url, smtp_url=NOWHERE)
+        assert ended.returncode == 1
+        assert "✗ not published: " in ended.stderr
+    assert lying(vhost) == ["m-1", "m-2", "m-3"]
 
 
 def test_a_replayed_mail_counts_from_its_replay(vhost: VirtualHost) -> None:
