@@ -72,9 +72,13 @@ class Agreed:
 
     def take(self, letter: DeadLetter) -> bool:
         """Return whether this is one of them, and count it off then."""
-        is_one = self._left[_shown(letter)] > 0
+        is_one = self.has(letter)
         self._left[_shown(letter)] -= is_one
         return is_one
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Return whether this is one of them."""
+        return self._left[_shown(letter)] > 0
 
 
 def _shown(letter: DeadLetter) -> tuple[str, str, Lane, bool]:

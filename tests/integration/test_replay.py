@@ -137,6 +137,32 @@ def test_without_the_broker_s_word_a_dead_letter_stays(vhost: VirtualHost) -> No
     assert lying(vhost) == ["m-1", "m-2", "m-3"]
 
 
+def test_a_long_replay_gives_back_what_it_does_not_need_in_between(vhost: VirtualHost) -> None:
+    """Else what it holds all the while would meet the broker's consumer timeout."""
+    vhost.declare_topology()
+    bury(vhost, *many(7))
+    in_rounds = (
+        "from consumer.cli.deadletters import replay; replay.ROUND_SECONDS = 0.0;"
+        "from consumer.amqp.dead_letters import DeadLetters; close = DeadLetters.close;"
+        "DeadLetters.close = lambda self: (close(self), print('given back'));"
+        "from consumer.__main__ import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", in_rounds, "deadletters", "replay", "--reason", "refused", "--yes"],
+        cwd=ROOT,
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.endswith("✓ 4 dead letters given back to be sent\n"), ended.stderr
+    assert ended.stdout.count("given back\n") >= 1 + 4
+    sent = vhost.take_all(lane_queue(Lane.TRANSACTIONAL))
+    assert [each.properties.message_id for each in sent] == ["m-0", "m-2", "m-4", "m-6"]
+    assert lying(vhost) == ["m-1", "m-3", "m-5"]
+
+
 def test_a_replayed_mail_counts_from_its_replay(vhost: VirtualHost) -> None:
     rules = {"RCPT": [say("550 5.1.1 nobody here")]}
     with smtp_server(rules) as server, consuming(vhost.url, server.url) as consumer:

@@ -79,11 +79,13 @@ def agreed_ones(queue: DeadLetters, settings: Settings, agreed: Agreed) -> Itera
     """Yield those that were shown, and nothing that came since."""
     now = datetime.now(UTC)
 
-    def look(delivery: Delivery) -> Delivery | None:
+    def look(delivery: Delivery) -> tuple[Delivery, DeadLetter] | None:
         letter = read_dead_letter(delivery, settings.trusted_logins, now)
-        return delivery if agreed.take(letter) else None
+        return (delivery, letter) if agreed.has(letter) else None
 
-    return queue.each(look)
+    for delivery, letter in queue.each(look):
+        if agreed.take(letter):
+            yield delivery
 
 
 def ask(question: str, *, yes: bool) -> None:

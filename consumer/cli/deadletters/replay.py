@@ -1,11 +1,13 @@
 """`hopmail deadletters replay`: have dead letters sent again."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from consumer.amqp.dead_letters import ACTING, DeadLetters
+from consumer.amqp.dead_letters import ACTING
 from consumer.amqp.properties import copy_properties
 from consumer.cli.dead_body import BodyWithheld, body_of
 from consumer.cli.deadletters.choose import (
@@ -40,6 +42,9 @@ from consumer.core.followup import sent_again
 from consumer.core.handled import Followup
 from consumer.settings import Settings
 from publisher_lib.confirms import ConfirmedPublisher
+
+ROUND_SECONDS: Final = 600.0
+"""After which all is given back and taken anew: RabbitMQ's consumer timeout is 30 minutes."""
 
 RateOption = Annotated[
     float | None,
@@ -96,8 +101,7 @@ def replay(
         fail("there is nothing to send again")
     slowly = f", {rate:g} a second" if rate else ""
     ask(f"Send {count(plan.total)} again{slowly}?", yes=yes)
-    with opened(settings, ACTING) as queue:
-        replayed, trouble = _replay(settings, queue, plan, rate)
+    replayed, trouble = _replay(settings, plan, rate)
     left = plan.total - replayed
     typer.echo(f"✓ {count(replayed)} given back to be sent")
     if trouble:
@@ -106,37 +110,53 @@ def replay(
         typer.echo(f"  {left} were gone meanwhile")
 
 
-def _replay(
-    settings: Settings, queue: DeadLetters, plan: ReplayPlan, rate: float | None
-) -> tuple[int, str]:
+def _replay(settings: Settings, plan: ReplayPlan, rate: float | None) -> tuple[int, str]:
     """Send again what is wanted; return how many, and what ended it before its end."""
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
+    replayed, is_over = 0, False
     with stoppable() as is_stopped, progress("replaying", plan.total) as step:
-        confirmed = Confirmed(queue, step, is_stopped, rate)
         try:
-            for delivery in agreed_ones(queue, settings, plan.agreed):
-                if not confirmed.may_go_on():
-                    break
-                try:
-                    body = body_of(delivery, settings)
-                except BodyWithheld as withheld:
-                    confirmed.trouble = f"{plain(delivery.properties.message_id or '')}: {withheld}"
-                    break
-                copy = _copy(settings, delivery)
-                confirmed.put(
-                    delivery,
-                    publisher.submit(
-                        copy.exchange,
-                        copy.routing_key,
-                        copy_properties(delivery, copy, settings.login),
-                        body,
-                        CONFIRM_SECONDS,
-                    ),
-                )
-            confirmed.finish()
+            while not is_over:
+                with opened(settings, ACTING) as queue:
+                    confirmed = Confirmed(queue, step, is_stopped, rate)
+                    is_over = _round(
+                        settings, agreed_ones(queue, settings, plan.agreed), publisher, confirmed
+                    )
+                replayed += confirmed.count
         finally:
             publisher.close(CLOSE_SECONDS)
-        return confirmed.count, confirmed.trouble
+    return replayed, confirmed.trouble
+
+
+def _round(
+    settings: Settings,
+    deliveries: Iterator[Delivery],
+    publisher: ConfirmedPublisher,
+    confirmed: Confirmed,
+) -> bool:
+    """Send again for as long as the broker leaves the others unacked; return whether it is over."""
+    until = time.monotonic() + ROUND_SECONDS
+    for delivery in deliveries:
+        if not confirmed.may_go_on():
+            break
+        try:
+            body = body_of(delivery, settings)
+        except BodyWithheld as withheld:
+            confirmed.trouble = f"{plain(delivery.properties.message_id or '')}: {withheld}"
+            break
+        copy = _copy(settings, delivery)
+        properties = copy_properties(delivery, copy, settings.login)
+        confirmed.put(
+            delivery,
+            publisher.submit(copy.exchange, copy.routing_key, properties, body, CONFIRM_SECONDS),
+        )
+        if time.monotonic() > until:
+            break
+    else:
+        confirmed.finish()
+        return True
+    confirmed.finish()
+    return bool(confirmed.trouble)
 
 
 def _copy(settings: Settings, delivery: Delivery) -> Followup:
