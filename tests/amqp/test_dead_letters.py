@@ -92,6 +92,21 @@ def test_what_comes_meanwhile_is_left_for_the_next_time(buried: VirtualHost) -> 
     assert lying(buried) == IDS + [f"late-{number}" for number in range(30)]
 
 
+def test_what_comes_meanwhile_is_left_where_all_others_are_taken(buried: VirtualHost) -> None:
+    late = ["late-1", "late-2", "late-3"]
+    taken: list[str | None] = []
+    with dead_letters((buried.url,), PIECE) as queue:
+        for delivery in queue.each(lambda each: each):
+            if not taken:
+                for name in late:
+                    buried.publish_raw(b"{}", exchange="email.dead", lane="dead", message_id=name)
+            queue.ack(delivery)
+            taken.append(delivery.properties.message_id)
+
+    assert taken == IDS
+    assert lying(buried) == late
+
+
 def test_of_two_who_look_at_once_one_waits(buried: VirtualHost) -> None:
     with dead_letters((buried.url,), PIECE) as queue:
         with (
