@@ -1,6 +1,5 @@
 """The dead-letter queue in a person's hands: looked through, one at a time settled."""
 
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,8 +10,9 @@ from pika import exceptions
 
 from consumer.amqp import tolerant
 from consumer.amqp.connection import BrokerUnavailable, blocking_connection
+from consumer.amqp.hold import Hold
 from consumer.amqp.properties import read_properties
-from consumer.core.dead_letter import lane_of
+from consumer.core.death import lane_of
 from consumer.core.delivery import Delivery
 from consumer.core.topology import DEAD_QUEUE
 
@@ -30,14 +30,7 @@ LAST_SECONDS: Final = 0.1
 
 PATIENCE_SECONDS: Final = 30.0
 
-GIVEN_BACK_SECONDS: Final = 10.0
-
-LONGEST_RUN: Final = 32
-MOST_UNDER_WAY: Final = 16
-"""Runs that are given back before the broker has answered."""
-
 OTHERS_SECONDS: Final = 10.0
-AGAIN_SECONDS: Final = 0.2
 
 NAME: Final = "hopmail deadletters"
 ACCESS_REFUSED: Final = 403
@@ -50,10 +43,6 @@ class MayNotRead(BrokerUnavailable):
     """The login has no right to read the dead letters."""
 
 
-class InOtherHands(Exception):
-    """Somebody else looks through the dead letters: what they hold could not be seen."""
-
-
 class DeadLetters:
     """The dead letters there were when it was opened, oldest first; what is not acked stays.
 
@@ -63,17 +52,15 @@ class DeadLetters:
 
     def __init__(self, connection: Any, piece: int, others_seconds: float = OTHERS_SECONDS) -> None:
         self._connection = connection
-        self._piece = piece
-        self._tags: list[str] = []
-        self._credit = 0
-        self._unacked: dict[int, str] = {}
+        self._hold = Hold(connection, DEAD_QUEUE, piece, self._take)
         self._came = 0
         self._look: Callable[[Delivery], object] = _whole
         self._found: deque[object] = deque()
-        self._channel: Any = None
         self.count = 0
         """How many there were when it was opened."""
-        self.count = self._open_alone(others_seconds)
+        self.unseen = 0
+        """How many of them somebody else took before we saw them, once all others were seen."""
+        self.count = self._hold.open(others_seconds)
 
     def find(self, matches: Callable[[Delivery], bool]) -> list[Delivery]:
         """Return those that match, oldest first."""
@@ -87,99 +74,25 @@ class DeadLetters:
         self._look = look
         while self._found or self._came < self.count:
             if not self._found and not self._wait_for_more():
+                self.unseen = self.count - self._came
                 return
             while self._found:
                 yield self._found.popleft()  # type: ignore[misc]  # it is what `look` made
 
     def ack(self, delivery: Delivery) -> None:
         """Take one out of the queue."""
-        self._channel.basic_ack(delivery.tag)
-        self._unacked.pop(delivery.tag, None)
+        self._hold.ack(delivery.tag)
 
     def wait(self, seconds: float) -> None:
         """Wait, with an ear for the broker: else it would miss our heartbeats."""
-        until = time.monotonic() + seconds
-        self._connection.process_data_events(0)
-        while (left := until - time.monotonic()) > 0:
-            self._connection.process_data_events(left)
+        self._hold.wait(seconds)
 
     def close(self) -> None:
-        """Give back what is not acked, in its order.
-
-        That counts as a redelivery, of which this queue allows any number.
-        """
-        # What is under way to us when a consumer is cancelled goes back first, before older ones.
+        """Give back what is not acked, in its order."""
         self._await_all()
-        for tag in self._tags:
-            self._channel.basic_cancel(tag)
-        self._give_back()
-        self._channel.close()
+        self._hold.close()
 
-    def _give_back(self) -> None:
-        """Give back all in the order in which it came.
-
-        RabbitMQ keeps the order of up to 32 messages of one consumer, and of commands while few
-        of them are under way (rabbit_fifo and rabbit_fifo_client of 3.10).
-        """
-        given = 0
-        ready = self._state().message_count
-        for number, run in enumerate(_runs(self._unacked), 1):
-            self._channel.basic_nack(run[-1], multiple=True, requeue=True)
-            given += len(run)
-            if number % MOST_UNDER_WAY == 0:
-                self._await_ready(ready + given)
-        # Else whoever looks next might not see all of them.
-        self._await_ready(ready + given)
-
-    def _await_ready(self, messages: int) -> None:
-        until = time.monotonic() + GIVEN_BACK_SECONDS
-        while self._state().message_count < messages and time.monotonic() < until:
-            pass
-
-    def _open_alone(self, patience_seconds: float) -> int:
-        """Take the queue for ourselves; return how many messages it has.
-
-        An exclusive consumer would not do: it must be the only one, and one is not enough.
-        """
-        until = time.monotonic() + patience_seconds
-        while True:
-            self._channel = self._connection.channel()
-            state = self._state()
-            if not state.consumer_count and self._is_empty(state.message_count):
-                return 0
-            if not state.consumer_count:
-                self._consume(state.message_count)
-                if self._state().consumer_count == len(self._tags):
-                    return int(state.message_count)
-            self._give_way()
-            if time.monotonic() > until:
-                raise InOtherHands(
-                    "another command, or another program, has the dead letters in hands"
-                    f" (a consumer of {DEAD_QUEUE}): try again when it has ended"
-                )
-            self.wait(AGAIN_SECONDS * (1 + random.random()))  # noqa: S311 - no secret
-
-    def _is_empty(self, told: int) -> bool:
-        """Return whether nothing lies there: 0 is told, too, of a queue whose leader is away."""
-        return not told and self._channel.basic_get(DEAD_QUEUE)[0] is None
-
-    def _give_way(self) -> None:
-        self._channel.close()
-        self._tags.clear()
-        self._unacked.clear()
-        self._credit = 0
-
-    def _state(self) -> Any:
-        return self._channel.queue_declare(DEAD_QUEUE, passive=True).method
-
-    def _consume(self, most: int) -> None:
-        credit = min(self._piece, most)
-        self._channel.basic_qos(prefetch_count=credit)
-        self._tags.append(self._channel.basic_consume(DEAD_QUEUE, self._take))
-        self._credit += credit
-
-    def _take(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._unacked[method.delivery_tag] = method.consumer_tag
+    def _take(self, method: Any, properties: Any, body: bytes) -> None:
         self._came += 1
         if self._came > self.count:
             return
@@ -202,27 +115,36 @@ class DeadLetters:
         until = time.monotonic() + PATIENCE_SECONDS
         before = self._came
         while self._came == before:
-            if len(self._unacked) >= self._credit:
-                self._consume(self.count - self._came)
+            if self._hold.is_spent:
+                self._hold.consume(self.count - self._came)
             if self._comes_within(QUIET_SECONDS):
                 return True
-            # Somebody took one by a single get: by the management page, say.
-            if not self._state().message_count:
-                return False
+            if not self._hold.ready():
+                # What comes before that answer is heard after it. If nothing does, somebody took
+                # one by a single get: by the management page, say.
+                return self._comes_within(0)
             if time.monotonic() > until:
                 raise BrokerUnavailable(f"{DEAD_QUEUE} gave nothing for {PATIENCE_SECONDS:g} s")
         return True
 
     def _await_all(self) -> None:
-        """Have everything that consumers have credit for, unless the queue has no more."""
+        """Have all there was, and what consumers have credit for.
+
+        What was given back before lies behind what is given back now: of a part the order would
+        not stay. And what is under way when a consumer is cancelled goes back before older ones.
+        """
         self._look = _whole
-        while len(self._unacked) < self._credit and self._comes_within(LAST_SECONDS):
+        while self._came < self.count and self._wait_for_more():
+            pass
+        while not self._hold.is_spent and self._comes_within(LAST_SECONDS):
             pass
 
     def _comes_within(self, seconds: float) -> bool:
         before, until = self._came, time.monotonic() + seconds
-        while self._came == before and (left := until - time.monotonic()) > 0:
+        left = seconds
+        while self._came == before and left >= 0:
             self._connection.process_data_events(left)
+            left = until - time.monotonic()
         return self._came > before
 
 
@@ -253,21 +175,11 @@ def dead_letters(
         try:
             yield queue
         finally:
-            with suppress(exceptions.AMQPError):
-                queue.close()
+            # A lost connection gives them back; what ended the block is what is to be told.
+            if connection.is_open:
+                with suppress(exceptions.AMQPError, BrokerUnavailable):
+                    queue.close()
 
 
 def _whole(_delivery: Delivery) -> None:
     """Stand for the look at what comes before anybody looks."""
-
-
-def _runs(unacked: dict[int, str]) -> Iterator[list[int]]:
-    """Yield the delivery tags in their order, in runs that came by one consumer."""
-    run: list[int] = []
-    for tag, consumer in sorted(unacked.items()):
-        if run and (consumer != unacked[run[0]] or len(run) == LONGEST_RUN):
-            yield run
-            run = []
-        run.append(tag)
-    if run:
-        yield run

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import LOOKING, InOtherHands, MayNotRead, dead_letters
+from consumer.amqp.dead_letters import LOOKING, MayNotRead, dead_letters
+from consumer.amqp.hold import InOtherHands
 from consumer.core.crash import place_of
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
 from consumer.core.delivery import Delivery

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import InOtherHands, dead_letters
+from consumer.amqp.dead_letters import dead_letters
+from consumer.amqp.hold import InOtherHands
 from consumer.cli.lookup_json import lookup_json
 from consumer.cli.lookup_page import page
 from consumer.cli.lookup_sources import Source, Sources

@@ -6,7 +6,8 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
-from consumer.core.dead_letter import UNKNOWN, DeadLetter
+from consumer.core.dead_letter import DeadLetter
+from consumer.core.death import UNKNOWN
 from consumer.core.record import record
 from publisher_lib.routing import Lane
 
@@ -54,6 +55,34 @@ class Choice:
 
 def _is_older(letter: DeadLetter, than: timedelta, now: datetime) -> bool:
     return letter.died_at is not None and now - letter.died_at > than
+
+
+class Agreed:
+    """The dead letters that a person was shown and agreed to: so many of each, and no others.
+
+    Two that share an id may differ in their reason or lane, or in whether they are trusted.
+    """
+
+    def __init__(self) -> None:
+        self._left: Counter[tuple[str, str, Lane, bool]] = Counter()
+
+    def add(self, letter: DeadLetter) -> None:
+        """Take one on that was shown."""
+        self._left[_shown(letter)] += 1
+
+    def take(self, letter: DeadLetter) -> bool:
+        """Return whether this is one of them, and count it off then."""
+        is_one = self.has(letter)
+        self._left[_shown(letter)] -= is_one
+        return is_one
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Return whether this is one of them."""
+        return self._left[_shown(letter)] > 0
+
+
+def _shown(letter: DeadLetter) -> tuple[str, str, Lane, bool]:
+    return letter.id, letter.reason, letter.lane, letter.is_trusted
 
 
 def age_group(letter: DeadLetter, now: datetime) -> str:

@@ -9,14 +9,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from consumer.core.dead_body import BODY, BODY_KEY
-from consumer.core.dead_letter import (
-    DeadLetter,
-    died_ms,
-    identity,
-    reason_of,
-)
+from consumer.core.dead_letter import DeadLetter, identity
+from consumer.core.death import died_ms, reason_of
 from consumer.core.delivery import Delivery, Properties
-from consumer.core.followup import DETAIL, KEPT_HEADERS, LANE, LAST_ATTEMPT_MS, REASON
+from consumer.core.followup import (
+    DETAIL,
+    KEPT_HEADERS,
+    LANE,
+    LAST_ATTEMPT_MS,
+    MAX_DETAIL_BYTES,
+    REASON,
+    is_worth_keeping,
+)
 from consumer.core.trail import LOGIN, OURS
 from publisher_lib.routing import Lane
 
@@ -73,7 +77,9 @@ def export_line(delivery: Delivery) -> str:
         **{name: value for name in TEXTS if (value := getattr(properties, name)) is not None},
         "timestamp": properties.timestamp_seconds,
         "headers": {
-            name: value for name, value in properties.headers.items() if name not in COUNTS
+            name: _carried(name, value)
+            for name, value in properties.headers.items()
+            if name not in COUNTS and _is_carried(name, value)
         },
         **body_members(delivery.body),
     }
@@ -114,9 +120,9 @@ def import_headers(delivery: Delivery) -> Mapping[str, Any]:
     headers = delivery.properties.headers
     found: dict[str, Any] = {
         LOGIN: delivery.properties.user_id or "",
+        **{name: headers[name] for name in HEADERS if name in headers},
         LANE: str(delivery.lane),
         REASON: reason_of(delivery),
-        **{name: headers[name] for name in HEADERS if name in headers},
     }
     if (moment := died_ms(headers)) is not None:
         found[LAST_ATTEMPT_MS] = moment
@@ -144,9 +150,28 @@ def _properties(line: Mapping[str, Any]) -> Properties:
         _is_writable(headers[name]) for name in HEADERS if name in headers
     ):
         raise Damaged("headers are none that Hopmail writes")
-    if len(json.dumps(headers)) > MAX_HEADERS_BYTES:
+    if len(json.dumps([headers.get(name) for name in HEADERS])) > MAX_HEADERS_BYTES:
         raise Damaged(f"headers have more than {MAX_HEADERS_BYTES} bytes")
     return Properties(**texts, timestamp_seconds=timestamp, headers=headers)
+
+
+def _is_carried(name: str, value: object) -> bool:
+    """Return whether to export a header: not what an app alone can have made so long."""
+    if value is None:
+        return False
+    if name == DETAIL:
+        return isinstance(value, str) and len(value) <= MAX_DETAIL_BYTES
+    return name not in KEPT_HEADERS or is_worth_keeping(value)
+
+
+def _carried(name: str, value: object) -> object:
+    """Return a header's value, as text where an app gave one of ours a value that none has.
+
+    Its dead letter's identity stays, and what is exported can be imported.
+    """
+    if name not in HEADERS or _is_writable(value):
+        return value
+    return list(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _is_writable(value: object) -> bool:

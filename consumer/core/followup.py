@@ -155,10 +155,11 @@ def _dead_letter(
 
 def _kept(delivery: Delivery) -> dict[str, Any]:
     headers = delivery.properties.headers
-    return {name: headers[name] for name in KEPT_HEADERS if _is_worth_keeping(headers.get(name))}
+    return {name: headers[name] for name in KEPT_HEADERS if is_worth_keeping(headers.get(name))}
 
 
-def _is_worth_keeping(value: object) -> bool:
+def is_worth_keeping(value: object) -> bool:
+    """Return whether a kept header is one that an honest app may have set, and can be written."""
     if isinstance(value, int):
         return value.bit_length() <= MAX_KEPT_BITS
     return isinstance(value, str) and len(value) <= MAX_KEPT_CHARACTERS

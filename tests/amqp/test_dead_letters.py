@@ -1,12 +1,16 @@
 """The dead-letter queue, looked through: nothing is lost, and its order stays."""
 
+from typing import Any
+
 import pytest
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import DeadLetters, InOtherHands, dead_letters
+from consumer.amqp.dead_letters import DeadLetters, dead_letters
+from consumer.amqp.hold import Hold, InOtherHands
 from consumer.core.delivery import Delivery
 from consumer.core.topology import DEAD_QUEUE
 from tests.support.broker import VirtualHost
+from tests.support.consumer_process import wait_until
 from tests.support.dead_letters import bury, dead_letter, lying, many
 
 PIECE = 20
@@ -60,8 +64,15 @@ def _odd(delivery: Delivery) -> Delivery | None:
     return delivery if int((delivery.properties.message_id or "").removeprefix("m-")) % 2 else None
 
 
+@pytest.mark.parametrize("looked", [0, 1])
 @pytest.mark.parametrize("seen", [0, 1, 30])
-def test_left_early_everything_goes_back_to_its_place(buried: VirtualHost, seen: int) -> None:
+def test_left_early_everything_goes_back_to_its_place(
+    buried: VirtualHost, seen: int, looked: int
+) -> None:
+    for _time in range(looked):
+        with dead_letters((buried.url,), PIECE) as queue:
+            assert ids(queue) == IDS
+
     with dead_letters((buried.url,), PIECE) as queue:
         each = queue.each(lambda delivery: delivery.properties.message_id)
         assert [next(each) for _ in range(seen)] == IDS[:seen]
@@ -81,6 +92,21 @@ def test_what_comes_meanwhile_is_left_for_the_next_time(buried: VirtualHost) -> 
     assert lying(buried) == IDS + [f"late-{number}" for number in range(30)]
 
 
+def test_what_comes_meanwhile_is_left_where_all_others_are_taken(buried: VirtualHost) -> None:
+    late = ["late-1", "late-2", "late-3"]
+    taken: list[str | None] = []
+    with dead_letters((buried.url,), PIECE) as queue:
+        for delivery in queue.each(lambda each: each):
+            if not taken:
+                for name in late:
+                    buried.publish_raw(b"{}", exchange="email.dead", lane="dead", message_id=name)
+            queue.ack(delivery)
+            taken.append(delivery.properties.message_id)
+
+    assert taken == IDS
+    assert lying(buried) == late
+
+
 def test_of_two_who_look_at_once_one_waits(buried: VirtualHost) -> None:
     with dead_letters((buried.url,), PIECE) as queue:
         with (
@@ -93,6 +119,38 @@ def test_of_two_who_look_at_once_one_waits(buried: VirtualHost) -> None:
         assert ids(queue) == IDS
 
 
+def test_those_that_come_late_are_seen_all_the_same(
+    buried: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.amqp.dead_letters.QUIET_SECONDS", 0.0)
+
+    with dead_letters((buried.url,), COUNT) as queue:
+        assert ids(queue) == IDS
+
+
+def test_a_lost_connection_is_told_as_such_and_loses_nothing(buried: VirtualHost) -> None:
+    with pytest.raises(BrokerUnavailable, match="CONNECTION_FORCED"):
+        _take_odd_ones_until_cut(buried)
+
+    buried.wait_for_depth(DEAD_QUEUE, COUNT - 16)
+    assert set(lying(buried)) == set(IDS) - {f"m-{number}" for number in range(1, 32, 2)}
+
+
+def _take_odd_ones_until_cut(vhost: VirtualHost) -> None:
+    with dead_letters((vhost.url,), PIECE) as queue:
+        for delivery in queue.each(_odd):
+            queue.ack(delivery)
+            if delivery.properties.message_id == "m-31":
+                wait_until(lambda: _is_cut(vhost), what="the connection")
+                queue.wait(5)
+
+
+def _is_cut(vhost: VirtualHost) -> bool:
+    """Have the broker cut what it knows of: it learns of a connection a moment later."""
+    vhost.close_connections()
+    return vhost.consumers_of(DEAD_QUEUE) == 0
+
+
 def test_one_that_somebody_gets_meanwhile_is_not_awaited(buried: VirtualHost) -> None:
     with dead_letters((buried.url,), PIECE) as queue:
         each = queue.each(lambda delivery: delivery.properties.message_id)
@@ -100,8 +158,26 @@ def test_one_that_somebody_gets_meanwhile_is_not_awaited(buried: VirtualHost) ->
         with buried.channel() as channel:
             channel.basic_get(DEAD_QUEUE)
             assert len([first, *each]) == COUNT - 1
+        assert queue.unseen == 1
 
     assert sorted(lying(buried)) == sorted(IDS)
+
+
+def test_none_is_believed_only_where_none_can_be_got(
+    buried: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As none is told of a queue whose leader is away."""
+    told, real = iter([0]), Hold._state
+
+    def state(hold: Hold) -> Any:
+        found = real(hold)
+        found.message_count = next(told, found.message_count)
+        return found
+
+    monkeypatch.setattr(Hold, "_state", state)
+
+    with dead_letters((buried.url,), PIECE) as queue:
+        assert ids(queue) == IDS
 
 
 def test_a_queue_that_is_not_there_is_told_with_its_cure(vhost: VirtualHost) -> None:

@@ -13,9 +13,10 @@ from consumer.core.topology import DEAD_QUEUE
 from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import VirtualHost
-from tests.support.dead_letters import bury, dead_letter, email, lying
+from tests.support.dead_letters import bury, dead_letter, email, lying, many
 
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
+HOPMAIL = [sys.executable, "-m", "consumer", "deadletters"]
 IDS = ["m-1", "m-1", "m-2", "m-3", "m-4"]
 
 
@@ -98,8 +99,9 @@ def test_what_lies_there_is_not_doubled_unless_that_is_said(vhost: VirtualHost, 
         "✓ 0 dead letters imported\n  5 lay in the queue already\n",
         "",
     )
-    assert run(vhost, "import", str(file), "--again")[1] == "✓ 5 dead letters imported\n"
-    assert lying(vhost) == IDS * 2
+    file.write_text(file.read_text() * 2)
+    assert run(vhost, "import", str(file), "--again")[1] == "✓ 10 dead letters imported\n"
+    assert lying(vhost) == IDS * 3
 
 
 def test_a_damaged_line_is_named_and_nothing_imported(vhost: VirtualHost, file: Path) -> None:
@@ -155,15 +157,44 @@ def test_killed_midway_an_import_is_finished_by_another(vhost: VirtualHost, file
     assert sorted(lying(vhost)) == sorted(IDS)
 
 
-def test_from_standard_input(vhost: VirtualHost, file: Path) -> None:
+@pytest.mark.parametrize("source", ["-", "/dev/stdin"])
+def test_from_a_pipe(vhost: VirtualHost, file: Path, source: str) -> None:
     vhost.purge(DEAD_QUEUE)
     ended = subprocess.run(
-        [sys.executable, "-m", "consumer", "deadletters", "import", "-"],
+        [*HOPMAIL, "import", source],
         cwd=ROOT,
-        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE) | {"PYTHONUTF8": "1"},
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE),
         input=file.read_bytes(),
         capture_output=True,
         check=False,
     )
     assert ended.stdout.decode() == "✓ 5 dead letters imported\n", ended.stderr
     assert lying(vhost) == IDS
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ('"$@" export - > /dev/full', "standard output cannot be written: No space left on device"),
+        ('ulimit -f 1; "$@" export dead.jsonl', "dead.jsonl cannot be written: File too large"),
+        ('"$@" export - | head -c 1 > one; exit "${PIPESTATUS[0]}"', ""),
+    ],
+)
+def test_an_export_that_ends_early_is_one_line_and_leaves_nothing(
+    vhost: VirtualHost, tmp_path: Path, command: str, said: str
+) -> None:
+    vhost.declare_topology()
+    bury(vhost, *many(5, email(message={"text": "y" * 50_000})))
+
+    ended = subprocess.run(
+        ["bash", "-c", command, "bash", *HOPMAIL],
+        cwd=tmp_path,
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (1, f"✗ {said}\n" if said else "")
+    assert not list(tmp_path.glob("dead*"))
+    assert lying(vhost) == [f"m-{number}" for number in range(5)]

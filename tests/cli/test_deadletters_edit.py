@@ -106,11 +106,25 @@ def test_what_breaks_the_contract_is_told_field_by_field_and_kept(buried: Virtua
     assert code == 1
     assert "✗ /subject is required" in lines
     assert any(line.startswith("✗ /sbject is no field of the contract; known") for line in lines)
-    assert lines[-1] == "✗ it is no email of the contract: nothing was sent"
-    kept = Path(lines[0].split(" is in ")[1].partition(":")[0])
-    assert "sbject" in kept.read_text()
+    assert lines[-2] == "✗ it is no email of the contract: nothing was sent"
+    assert "sbject" in what_was_kept(lines)
+    assert lying(buried) == ["m-0", "m-1", "m-2"]
+
+
+def what_was_kept(lines: list[str]) -> str:
+    kept = Path(lines[-1].split(" is in ")[1].partition(":")[0])
     assert kept.stat().st_mode & 0o777 == 0o600
+    text = kept.read_text()
     kept.unlink()
+    return text
+
+
+def test_what_was_written_is_kept_until_it_is_sent(buried: VirtualHost) -> None:
+    code, _, said = edit(buried, "m-1", editor="sed -i s/Hello/Mended/")
+
+    assert code == 1
+    assert said.startswith("✗ nobody can be asked here: say --yes\n")
+    assert "Mended" in what_was_kept(said.splitlines())
     assert lying(buried) == ["m-0", "m-1", "m-2"]
 
 

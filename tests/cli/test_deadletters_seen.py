@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from consumer.cli.deadletters import look
+from consumer.cli.deadletters.wording import plain_lines
 from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE
 from publisher_lib.routing import Lane
@@ -121,14 +121,17 @@ def test_show_tells_all_that_is_known_and_the_body_only_when_asked(buried: Virtu
     assert told["owed to"] == "ada@example.org, bob@example.com"
     assert "Hello" not in said
     assert '"text": "Hello"' in run(buried, "show", told["id"], "--body")[1]
+    assert (
+        '{"email_to": "\N{REPLACEMENT CHARACTER}[31m"}' in run(buried, "show", "m-4", "--body")[1]
+    )
 
 
 def test_on_a_terminal_a_body_moves_no_cursor() -> None:
-    shown = look._plain("\x1b]0;title\x07\ttext\x9b2J\r\nnext").replace(
+    shown = plain_lines("\x1b]0;title\x07\ttext\x9b2J\r\nnext").replace(
         "\N{REPLACEMENT CHARACTER}", "?"
     )
 
-    assert shown == "?]0;title?      text?2J\nnext"
+    assert shown == "?]0;title?  text?2J\nnext"
 
 
 def test_show_json_is_a_list_for_one_message_may_leave_several(buried: VirtualHost) -> None:
@@ -160,6 +163,20 @@ def test_purge_asks_and_removes_what_is_meant_alone(buried: VirtualHost) -> None
     assert code == 0
     assert said.endswith("✓ 2 dead letters removed\n")
     assert lying(buried) == ["m-2", "m-4", "m-\x1b[31m5"]
+
+
+def test_of_two_that_share_an_id_the_one_that_was_shown_is_removed(vhost: VirtualHost) -> None:
+    """As of a message that was published to both lanes, and expired there in the same second."""
+    vhost.declare_topology()
+    message_id, headers, body = dead_letter("m-1")
+    bury(
+        vhost, (message_id, headers, body), (message_id, headers | {"x-hopmail-lane": "bulk"}, body)
+    )
+
+    assert run(vhost, "purge", "--lane", "bulk", "--yes")[1].endswith("✓ 1 dead letter removed\n")
+
+    (left,) = vhost.take_all(DEAD_QUEUE)
+    assert left.headers["x-hopmail-lane"] == "transactional"
 
 
 def test_purge_needs_to_be_told_what_or_that_all_is_meant(buried: VirtualHost) -> None:

@@ -13,10 +13,10 @@ from consumer.core.dead_body import OUTLINED, BodyState, SealedBody
 from consumer.core.dead_letter import (
     DeadLetter,
     identity,
-    lane_of,
     read_dead_letter,
     trail_of,
 )
+from consumer.core.death import lane_of
 from consumer.core.delivery import Delivery, Properties
 from consumer.core.disposition import DeadLetter as ToTheDead
 from consumer.core.disposition import Reason

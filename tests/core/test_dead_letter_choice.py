@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumer.core.dead_letter import DeadLetter
-from consumer.core.dead_letter_choice import Choice, Groups
+from consumer.core.dead_letter_choice import Agreed, Choice, Groups
 from publisher_lib.routing import Lane
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -94,3 +94,18 @@ def test_one_for_several_domains_counts_in_each() -> None:
     groups.add(replace(LETTER, recipients=()), NOW)
 
     assert groups.counts == {("example.com",): 1, ("example.org",): 1, ("-",): 1}
+
+
+def test_so_many_are_taken_as_were_shown_and_none_that_differs() -> None:
+    agreed = Agreed()
+    agreed.add(LETTER)
+    agreed.add(LETTER)
+
+    for other in (
+        replace(LETTER, id="another"),
+        replace(LETTER, reason="in_doubt"),
+        replace(LETTER, lane=Lane.TRANSACTIONAL),
+        replace(LETTER, is_trusted=False),
+    ):
+        assert not agreed.take(other)
+    assert [agreed.take(replace(LETTER, signer="another")) for _ in range(3)] == [True, True, False]

@@ -15,7 +15,7 @@ from publisher_lib.routing import Lane
 from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import VirtualHost
 from tests.support.consumer_process import consuming, wait_until
-from tests.support.dead_letters import bury, dead_letter, email, many
+from tests.support.dead_letters import bury, dead_letter, email, lying, many
 from tests.support.smtp_script import say
 from tests.support.smtp_server import smtp_server
 from tests.support.smtp_sink import SmtpSink, smtp_sink
@@ -120,6 +120,49 @@ def test_killed_between_confirm_and_ack_the_second_copy_is_not_sent(
     assert vhost.queue_depth(DEAD_QUEUE) == 0
 
 
+def test_without_the_broker_s_word_a_dead_letter_stays(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    bury(vhost, dead_letter("m-1"), dead_letter("m-2", Reason.IN_DOUBT), dead_letter("m-3"))
+    with vhost.channel() as channel:
+        channel.queue_delete(lane_queue(Lane.TRANSACTIONAL))
+
+    for command in (
+        ("replay", "m-1", "m-3", "--yes"),
+        ("resolve", "m-2", "--resend"),
+        ("edit", "m-3", "--set", "subject=Mended", "--yes"),
+    ):
+        ended = hopmail("deadletters", *command, amqp_url=vhost.url, smtp_url=NOWHERE)
+        assert ended.returncode == 1
+        assert "✗ not published: " in ended.stderr
+    assert lying(vhost) == ["m-1", "m-2", "m-3"]
+
+
+def test_a_long_replay_gives_back_what_it_does_not_need_in_between(vhost: VirtualHost) -> None:
+    """Else what it holds all the while would meet the broker's consumer timeout."""
+    vhost.declare_topology()
+    bury(vhost, *many(7))
+    in_rounds = (
+        "from consumer.cli.deadletters import replay; replay.ROUND_SECONDS = 0.0;"
+        "from consumer.amqp.dead_letters import DeadLetters; close = DeadLetters.close;"
+        "DeadLetters.close = lambda self: (close(self), print('given back'));"
+        "from consumer.__main__ import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", in_rounds, "deadletters", "replay", "--reason", "refused", "--yes"],
+        cwd=ROOT,
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.endswith("✓ 4 dead letters given back to be sent\n"), ended.stderr
+    assert ended.stdout.count("given back\n") >= 1 + 4
+    sent = vhost.take_all(lane_queue(Lane.TRANSACTIONAL))
+    assert [each.properties.message_id for each in sent] == ["m-0", "m-2", "m-4", "m-6"]
+    assert lying(vhost) == ["m-1", "m-3", "m-5"]
+
+
 def test_a_replayed_mail_counts_from_its_replay(vhost: VirtualHost) -> None:
     rules = {"RCPT": [say("550 5.1.1 nobody here")]}
     with smtp_server(rules) as server, consuming(vhost.url, server.url) as consumer:
@@ -171,7 +214,10 @@ def test_one_that_rabbitmq_moved_is_sent_as_the_app_s_own(vhost: VirtualHost) ->
 def test_what_is_in_doubt_or_not_trusted_is_left_unless_it_is_named(vhost: VirtualHost) -> None:
     vhost.declare_topology()
     bury(vhost, dead_letter("m-1", Reason.IN_DOUBT))
-    bury(vhost, dead_letter("m-2"), signer=f"webapp-{vhost.name}")
+    bury(vhost, letter := dead_letter("m-2"), signer=f"webapp-{vhost.name}")
+    bury(vhost, letter)
+    assert replay(vhost, "m-2", "--yes").endswith("✓ 1 dead letter given back to be sent\n")
+    vhost.purge(lane_queue(Lane.TRANSACTIONAL))
 
     left = hopmail("deadletters", "replay", "--all", "--yes", amqp_url=vhost.url, smtp_url=NOWHERE)
     assert left.returncode == 1

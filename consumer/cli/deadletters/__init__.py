@@ -5,7 +5,7 @@ import logging
 import typer
 
 from consumer.cli import keygen
-from consumer.cli.deadletters import edit, export, importing, look, purge, replay, resolve
+from consumer.cli.deadletters import edit, export, importing, listing, purge, replay, resolve, show
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,8 +22,8 @@ def deadletters() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-app.command(name="list")(look.list_)
-app.command()(look.show)
+app.command(name="list")(listing.list_)
+app.command()(show.show)
 app.command()(replay.replay)
 app.command()(edit.edit)
 app.command()(resolve.resolve)

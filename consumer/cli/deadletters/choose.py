@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from consumer.core.dead_letter import RABBITMQ, UNKNOWN
 from consumer.core.dead_letter_choice import Choice
+from consumer.core.death import RABBITMQ, UNKNOWN
 from consumer.core.disposition import Reason
 from consumer.core.durations import parse_duration
 from publisher_lib.routing import Lane

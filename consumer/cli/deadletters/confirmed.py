@@ -16,21 +16,30 @@ LAST_SECONDS: Final = 40.0
 
 TURN_SECONDS: Final = 0.05
 
+PATIENCE_SECONDS: Final = 0.2
+"""Between looks at whether to stop."""
+
 HEARING_SECONDS: Final = 1.0
 """Between looks at what the broker has to say to who publishes only."""
 
 
 class Confirmed:
-    """Acks what was confirmed, at no more than `rate` a second; `trouble` is the first failure.
+    """Acks what was confirmed, at no more than `rate` a second; `trouble` is what ended it early.
 
-    `step` is told of each. A copy that was not confirmed leaves its dead letter where it is.
+    `step` is told of each, `is_stopped` asked before each. A copy that was not confirmed leaves its
+    dead letter where it is.
     """
 
     def __init__(
-        self, queue: DeadLetters, step: Callable[[], None], rate: float | None = None
+        self,
+        queue: DeadLetters,
+        step: Callable[[], None],
+        is_stopped: Callable[[], bool],
+        rate: float | None = None,
     ) -> None:
         self._queue = queue
         self._step = step
+        self._is_stopped = is_stopped
         self._interval_seconds = 1 / rate if rate else 0.0
         self._next_seconds = 0.0
         self._heard_seconds = time.monotonic()
@@ -39,17 +48,20 @@ class Confirmed:
         self.count = 0
         self.trouble = ""
 
-    def pause(self) -> None:
-        """Wait until the next may go."""
-        while (left := self._next_seconds - time.monotonic()) > 0:
-            self._queue.wait(min(left, 1.0))
+    def may_go_on(self) -> bool:
+        """Wait until the next may go; return False where none may any more."""
+        while (left := self._next_seconds - time.monotonic()) > 0 and not self._is_stopped():
+            self._queue.wait(min(left, PATIENCE_SECONDS))
             self._settle()
+        if self._is_stopped():
+            self.trouble = self.trouble or "stopped"
         if time.monotonic() > self._heard_seconds + HEARING_SECONDS:
             self._heard_seconds = time.monotonic()
             self._queue.wait(0)
         self._settle()
         self._next_seconds = max(self._next_seconds, time.monotonic() - TURN_SECONDS)
         self._next_seconds += self._interval_seconds
+        return not self.trouble
 
     def put(self, delivery: Delivery | None, confirm: Future[None]) -> None:
         """Take on a copy that is on its way, and the dead letter whose place it takes, if any."""

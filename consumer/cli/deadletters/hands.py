@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import LOOKING, DeadLetters, InOtherHands, dead_letters
+from consumer.amqp.dead_letters import LOOKING, DeadLetters, dead_letters
+from consumer.amqp.hold import InOtherHands
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
-from consumer.core.dead_letter_choice import Choice
+from consumer.core.dead_letter_choice import Agreed, Choice
 from consumer.core.delivery import Delivery
 from consumer.core.exit_code import ExitCode
 from consumer.settings import Settings
@@ -37,6 +38,9 @@ def opened(settings: Settings, piece: int = LOOKING) -> Iterator[DeadLetters]:
     try:
         with dead_letters(settings.amqp_urls, piece) as queue:
             yield queue
+        if queue.unseen:
+            told = f"{queue.unseen} of {count(queue.count)} were not seen"
+            typer.echo(f"  {told}: another program has them in hands", err=True)
     except BrokerUnavailable as error:
         fail(f"broker: {error}")
     except InOtherHands as error:
@@ -69,6 +73,19 @@ def letters(queue: DeadLetters, settings: Settings, choice: Choice) -> Iterator[
             return letter if choice.means(letter, now) else None
 
         yield from queue.each(look)
+
+
+def agreed_ones(queue: DeadLetters, settings: Settings, agreed: Agreed) -> Iterator[Delivery]:
+    """Yield those that were shown, and nothing that came since."""
+    now = datetime.now(UTC)
+
+    def look(delivery: Delivery) -> tuple[Delivery, DeadLetter] | None:
+        letter = read_dead_letter(delivery, settings.trusted_logins, now)
+        return (delivery, letter) if agreed.has(letter) else None
+
+    for delivery, letter in queue.each(look):
+        if agreed.take(letter):
+            yield delivery
 
 
 def ask(question: str, *, yes: bool) -> None:

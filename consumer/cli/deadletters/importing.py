@@ -1,11 +1,6 @@
 """`hopmail deadletters import`: exported dead letters, back into the queue."""
 
-import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Final
 
 import typer
@@ -13,7 +8,7 @@ import typer
 from consumer.amqp.dead_letters import DeadLetters
 from consumer.amqp.properties import copy_properties
 from consumer.cli.deadletters.confirmed import Confirmed
-from consumer.cli.deadletters.export import SPOOL_BYTES, STDIO, FileArgument
+from consumer.cli.deadletters.files import FileArgument, reading
 from consumer.cli.deadletters.hands import (
     CLOSE_SECONDS,
     CONFIRM_SECONDS,
@@ -49,10 +44,10 @@ def import_(
     published them, too.
     """
     settings = settings_or_exit()
-    with _read(file) as source:
+    with reading(file) as source:
         total = _check(source)
         with opened(settings) as queue:
-            there = set() if again else set(queue.each(identity))
+            there = None if again else set(queue.each(identity))
             imported, trouble = _import(settings, queue, source, there, total)
     typer.echo(f"✓ {count(imported)} imported")
     if trouble:
@@ -62,25 +57,24 @@ def import_(
 
 
 def _import(
-    settings: Settings, queue: DeadLetters, source: IO[str], there: set[str], total: int
+    settings: Settings, queue: DeadLetters, source: IO[str], there: set[str] | None, total: int
 ) -> tuple[int, str]:
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
     with stoppable() as is_stopped, progress("importing", total) as step:
-        confirmed = Confirmed(queue, step)
+        confirmed = Confirmed(queue, step, is_stopped)
         try:
             for delivery in _deliveries(source):
-                confirmed.pause()
-                if is_stopped() or confirmed.trouble:
+                if not confirmed.may_go_on():
                     break
-                if (its := identity(delivery)) in there:
-                    continue
-                there.add(its)
+                if there is not None:
+                    if (its := identity(delivery)) in there:
+                        continue
+                    there.add(its)
                 confirmed.put(None, publisher.submit(*_copy(settings, delivery), CONFIRM_SECONDS))
             confirmed.finish()
         finally:
             publisher.close(CLOSE_SECONDS)
-        stopped = "stopped" if is_stopped() else ""
-        return confirmed.count, confirmed.trouble or stopped
+        return confirmed.count, confirmed.trouble
 
 
 def _copy(settings: Settings, delivery: Delivery) -> tuple[str, str, object, bytes]:
@@ -111,18 +105,3 @@ def _check(source: IO[str]) -> int:
 def _deliveries(source: IO[str]) -> Iterator[Delivery]:
     source.seek(0)
     return (read_line(line) for line in source if line.strip())
-
-
-@contextmanager
-def _read(name: str) -> Iterator[IO[str]]:
-    if name == STDIO:
-        with SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="utf-8", newline="\n") as spool:
-            shutil.copyfileobj(sys.stdin, spool)
-            spool.seek(0)
-            yield spool
-        return
-    try:
-        with Path(name).open(encoding="utf-8", errors="replace", newline="\n") as source:
-            yield source
-    except OSError as error:
-        fail(f"{name} cannot be read: {error.strerror}")

@@ -18,6 +18,7 @@ from consumer.cli.deadletters.choose import (
     chosen,
 )
 from consumer.cli.deadletters.hands import (
+    agreed_ones,
     ask,
     count,
     fail,
@@ -27,9 +28,8 @@ from consumer.cli.deadletters.hands import (
     stoppable,
 )
 from consumer.cli.start import settings_or_exit
-from consumer.core.dead_letter import identity
-from consumer.core.dead_letter_choice import age_group
-from consumer.core.delivery import Delivery
+from consumer.core.dead_letter_choice import Agreed, age_group
+from consumer.settings import Settings
 
 
 def purge(
@@ -56,11 +56,11 @@ def purge(
     if choice.is_open != everything:
         raise typer.BadParameter("say which by an id or an option, or --all")
     settings, now = settings_or_exit(), datetime.now(UTC)
-    wanted: set[str] = set()
+    agreed = Agreed()
     groups: Counter[tuple[str, str]] = Counter()
     with opened(settings) as queue:
         for letter in letters(queue, settings, choice):
-            wanted.add(letter.id)
+            agreed.add(letter)
             groups[letter.reason, age_group(letter, now)] += 1
         there = queue.count
     for (reason, age), number in groups.most_common():
@@ -72,21 +72,17 @@ def purge(
         fail("no dead letter is meant")
     ask(f"Remove {total} of {count(there)} for good?", yes=yes)
     with opened(settings) as queue:
-        removed, stopped = _purge(queue, wanted)
+        removed, stopped = _purge(settings, queue, agreed, total)
     typer.echo(f"✓ {count(removed)} removed")
     if stopped:
         fail(f"stopped; {count(total - removed)} left as they were")
 
 
-def _purge(queue: DeadLetters, wanted: set[str]) -> tuple[int, bool]:
-    """Remove what was shown, and nothing that came since; return how many."""
+def _purge(settings: Settings, queue: DeadLetters, agreed: Agreed, total: int) -> tuple[int, bool]:
+    """Remove what was shown; return how many, and whether it was stopped."""
     removed = 0
-
-    def look(delivery: Delivery) -> Delivery | None:
-        return delivery if identity(delivery) in wanted else None
-
-    with stoppable() as is_stopped, progress("removing", len(wanted)) as step:
-        for delivery in queue.each(look):
+    with stoppable() as is_stopped, progress("removing", total) as step:
+        for delivery in agreed_ones(queue, settings, agreed):
             if is_stopped():
                 return removed, True
             queue.ack(delivery)

@@ -1,14 +1,13 @@
 """`hopmail deadletters replay`: have dead letters sent again."""
 
-from collections import Counter
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
-from consumer.amqp.dead_letters import ACTING, DeadLetters
+from consumer.amqp.dead_letters import ACTING
 from consumer.amqp.properties import copy_properties
 from consumer.cli.dead_body import BodyWithheld, body_of
 from consumer.cli.deadletters.choose import (
@@ -25,6 +24,7 @@ from consumer.cli.deadletters.confirmed import Confirmed
 from consumer.cli.deadletters.hands import (
     CLOSE_SECONDS,
     CONFIRM_SECONDS,
+    agreed_ones,
     ask,
     count,
     fail,
@@ -33,31 +33,18 @@ from consumer.cli.deadletters.hands import (
     progress,
     stoppable,
 )
+from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
-from consumer.core.dead_body import BodyState
-from consumer.core.dead_letter import DeadLetter, identity, trail_of
-from consumer.core.dead_letter_choice import Choice
+from consumer.core.dead_letter import trail_of
+from consumer.core.dead_letter_replay import ReplayPlan
 from consumer.core.delivery import Delivery
-from consumer.core.disposition import Reason
 from consumer.core.followup import sent_again
 from consumer.core.handled import Followup
 from consumer.settings import Settings
 from publisher_lib.confirms import ConfirmedPublisher
 
-COME_BACK: Final = frozenset(
-    {
-        Reason.INVALID,
-        Reason.INVALID_JSON,
-        Reason.TOO_LARGE,
-        Reason.MISSING_MESSAGE_ID,
-        Reason.UNSUPPORTED_TYPE,
-        Reason.UNSUPPORTED_CONTENT,
-        Reason.UNDECODABLE_PROPERTIES,
-        Reason.EXPIRED,
-        Reason.CONFLICT,
-    }
-)
-"""What is wrong is in the message itself."""
+ROUND_SECONDS: Final = 600.0
+"""After which all is given back and taken anew: RabbitMQ's consumer timeout is 30 minutes."""
 
 RateOption = Annotated[
     float | None,
@@ -102,7 +89,7 @@ def replay(
     if choice.is_open != everything:
         raise typer.BadParameter("say which by an id or an option, or --all")
     settings = settings_or_exit()
-    plan = Plan(choice, believe)
+    plan = ReplayPlan(choice, believe)
     with opened(settings) as queue:
         for letter in letters(queue, settings, choice):
             plan.add(letter)
@@ -114,8 +101,7 @@ def replay(
         fail("there is nothing to send again")
     slowly = f", {rate:g} a second" if rate else ""
     ask(f"Send {count(plan.total)} again{slowly}?", yes=yes)
-    with opened(settings, ACTING) as queue:
-        replayed, trouble = _replay(settings, queue, plan, rate)
+    replayed, trouble = _replay(settings, plan, rate)
     left = plan.total - replayed
     typer.echo(f"✓ {count(replayed)} given back to be sent")
     if trouble:
@@ -124,90 +110,57 @@ def replay(
         typer.echo(f"  {left} were gone meanwhile")
 
 
-@dataclass
-class Plan:
-    """What is to be sent again, and what is not, and why."""
-
-    choice: Choice
-    believe: bool
-    ids: set[str] = field(default_factory=set)
-    """Of the dead letters, not of their messages; two that are alike share one."""
-    reasons: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def total(self) -> int:
-        """How many are to be sent again."""
-        return self.reasons.total()
-
-    def add(self, letter: DeadLetter) -> None:
-        """Take one that was meant into the plan, or leave it."""
-        if why := self._why_left(letter):
-            self.left[why] += 1
-        else:
-            self.ids.add(letter.id)
-            self.reasons[letter.reason] += 1
-
-    def pick(self, delivery: Delivery) -> Delivery | None:
-        """Return a delivery that is in the plan: nothing else that came since."""
-        return delivery if identity(delivery) in self.ids else None
-
-    def lines(self) -> Iterator[str]:
-        """Return what is to be done, in words."""
-        for reason, number in self.reasons.most_common():
-            back = "; most likely they come back: see `edit`" if reason in COME_BACK else ""
-            yield f"  {number:>6} {reason}{back}"
-        for why, number in self.left.most_common():
-            yield f"  {number:>6} left as they are: {why}"
-
-    def _why_left(self, letter: DeadLetter) -> str:
-        if letter.body is BodyState.REDACTED:
-            return "their bodies were not kept"
-        if not letter.is_trusted and not self.believe:
-            return (
-                "no login that is trusted signed their headers; name it in"
-                " HOPMAIL_OPERATOR_LOGINS, or say --believe"
-            )
-        if letter.reason == Reason.IN_DOUBT and Reason.IN_DOUBT not in self.choice.reasons:
-            return "in doubt: the relay may have them; see `resolve`, or say --reason in_doubt"
-        return ""
-
-
-def _replay(
-    settings: Settings, queue: DeadLetters, plan: Plan, rate: float | None
-) -> tuple[int, str]:
+def _replay(settings: Settings, plan: ReplayPlan, rate: float | None) -> tuple[int, str]:
     """Send again what is wanted; return how many, and what ended it before its end."""
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
-    withheld = ""
+    replayed, is_over = 0, False
+    withheld: list[str] = []
     with stoppable() as is_stopped, progress("replaying", plan.total) as step:
-        confirmed = Confirmed(queue, step, rate)
         try:
-            for delivery in queue.each(plan.pick):
-                confirmed.pause()
-                if is_stopped() or confirmed.trouble:
-                    break
-                try:
-                    body = body_of(delivery, settings)
-                except BodyWithheld as why:
-                    # A lost key is no reason to hold back the others.
-                    withheld = withheld or f"{delivery.properties.message_id}: {why}"
-                    continue
-                copy = _copy(settings, delivery)
-                confirmed.put(
-                    delivery,
-                    publisher.submit(
-                        copy.exchange,
-                        copy.routing_key,
-                        copy_properties(delivery, copy, settings.login),
-                        body,
-                        CONFIRM_SECONDS,
-                    ),
-                )
-            confirmed.finish()
+            while not is_over:
+                with opened(settings, ACTING) as queue:
+                    confirmed = Confirmed(queue, step, is_stopped, rate)
+                    agreed = agreed_ones(queue, settings, plan.agreed)
+                    is_over = _round(settings, agreed, publisher, confirmed, withheld)
+                replayed += confirmed.count
         finally:
             publisher.close(CLOSE_SECONDS)
-        stopped = "stopped" if is_stopped() else ""
-        return confirmed.count, confirmed.trouble or stopped or withheld
+    return replayed, confirmed.trouble or next(iter(withheld), "")
+
+
+def _round(
+    settings: Settings,
+    deliveries: Iterator[Delivery],
+    publisher: ConfirmedPublisher,
+    confirmed: Confirmed,
+    withheld: list[str],
+) -> bool:
+    """Send again for as long as the broker leaves the others unacked; return whether it is over.
+
+    `withheld` gets why a body is not to be had: a lost key is no reason to hold back the others.
+    """
+    until = time.monotonic() + ROUND_SECONDS
+    for delivery in deliveries:
+        if not confirmed.may_go_on():
+            break
+        try:
+            body = body_of(delivery, settings)
+        except BodyWithheld as why:
+            withheld.append(f"{plain(delivery.properties.message_id or '')}: {why}")
+            continue
+        copy = _copy(settings, delivery)
+        properties = copy_properties(delivery, copy, settings.login)
+        confirmed.put(
+            delivery,
+            publisher.submit(copy.exchange, copy.routing_key, properties, body, CONFIRM_SECONDS),
+        )
+        if time.monotonic() > until:
+            break
+    else:
+        confirmed.finish()
+        return True
+    confirmed.finish()
+    return bool(confirmed.trouble)
 
 
 def _copy(settings: Settings, delivery: Delivery) -> Followup:

@@ -11,7 +11,8 @@ from consumer.cli.dead_body import BodyWithheld, body_of
 from consumer.cli.deadletters.hands import CLOSE_SECONDS, CONFIRM_SECONDS, count, fail, opened
 from consumer.cli.start import settings_or_exit
 from consumer.core.dead_body import BodyState, state_of
-from consumer.core.dead_letter import reason_of, trail_of
+from consumer.core.dead_letter import trail_of
+from consumer.core.death import reason_of
 from consumer.core.delivery import Delivery
 from consumer.core.disposition import Reason
 from consumer.core.followup import sent_again, sent_again_as
