@@ -55,7 +55,7 @@ class ReplayPlan:
             back = "; most likely they come back: see `edit`" if reason in COME_BACK else ""
             yield f"  {number:>6} {reason}{back}"
         for why, number in self.left.most_common():
-            yield f"  {number:>6} left as they are: {why}"
+            yield f"  {number:>6} not sent again: {why}"
 
     def _why_left(self, letter: DeadLetter) -> str:
         if letter.body is BodyState.REDACTED:

@@ -53,7 +53,7 @@ def test_they_are_counted_and_the_newest_shown(buried: VirtualHost) -> None:
     assert ["refused", "bulk", "1", "1h"] in lines
     assert ["unknown", "transactional", "1", "?"] in lines
     assert "the newest 3:" in said
-    assert lines[-3][1:] == ["1h", "refused", "bulk", "1", "at", "example.com", "m-3"]
+    assert lines[-3][1:] == ["1h", "refused", "m-3", "1", "at", "example.com", "bulk"]
     assert "\x1b" not in said
     assert run(buried, "list", "--limit", "0")[1].count("\n") == 8
 
@@ -80,6 +80,17 @@ def test_json_tells_those_that_are_meant_a_line_each(
 
     assert code == 0
     assert [json.loads(line)["message_id"] for line in said.splitlines()] == ids
+
+
+def test_no_id_is_cut_off_whatever_the_terminal_has_room_for(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    message_id = "shop-01a224ad-750b-7725-95b6-c1573e0d5d1a-and-the-rest-of-a-long-one"
+    bury(vhost, dead_letter(message_id, Reason.ATTEMPTS_EXHAUSTED), signer=None)
+
+    said = run(vhost, "list")[1]
+
+    assert f" attempts_exhausted (not trusted)   {message_id}   " in said
+    assert "…" not in said
 
 
 def test_counted_by_domain_one_counts_in_each(buried: VirtualHost) -> None:
@@ -155,7 +166,8 @@ def test_purge_asks_and_removes_what_is_meant_alone(buried: VirtualHost) -> None
     assert code == 1
     assert "1 refused, dead under 1d" in said
     assert "say --yes" in wrong
-    assert run(buried, "purge", "--reason", "refused", "--dry-run")[0] == 0
+    code, said, _ = run(buried, "purge", "--reason", "refused", "--dry-run")
+    assert (code, said.splitlines()[-1]) == (0, "2 dead letters would be removed; nothing was done")
     assert buried.queue_depth(DEAD_QUEUE) == 5
 
     code, said, _ = run(buried, "purge", "--reason", "refused", "--yes")
@@ -183,6 +195,9 @@ def test_purge_needs_to_be_told_what_or_that_all_is_meant(buried: VirtualHost) -
     assert run(buried, "purge", "--yes")[0] == 2
     assert run(buried, "purge", "m-1", "--all", "--yes")[0] == 2
     assert run(buried, "purge", "m-9", "--yes")[0] == 1
+    nothing = (0, "✓ no dead letter matches: nothing to do\n", "")
+    assert run(buried, "purge", "--older-than", "90d", "--yes") == nothing, "as from a timer"
+    assert run(buried, "replay", "--older-than", "90d", "--yes") == nothing
     assert buried.queue_depth(DEAD_QUEUE) == 5
 
     assert run(buried, "purge", "--all", "--yes")[0] == 0

@@ -29,13 +29,13 @@ def test_what_is_left_is_told_with_its_cure() -> None:
     assert list(plan.lines()) == [
         "       1 refused",
         "       1 invalid; most likely they come back: see `edit`",
-        "       2 left as they are: their bodies were not kept",
+        "       2 not sent again: their bodies were not kept",
         (
-            "       1 left as they are: in doubt: the relay may have them; see `resolve`, or say"
+            "       1 not sent again: in doubt: the relay may have them; see `resolve`, or say"
             " --reason in_doubt"
         ),
         (
-            "       1 left as they are: no login that is trusted signed their headers; name it in"
+            "       1 not sent again: no login that is trusted signed their headers; name it in"
             " HOPMAIL_OPERATOR_LOGINS, or say --believe"
         ),
     ]

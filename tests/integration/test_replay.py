@@ -86,7 +86,7 @@ def test_interrupted_it_stops_and_says_what_is_left(vhost: VirtualHost) -> None:
     assert process.returncode == 1
     given = vhost.queue_depth(lane)
     assert f"✓ {given} dead letters given back to be sent" in said
-    assert f"✗ stopped; {COUNT - given} dead letters left as they were" in said
+    assert f"✗ stopped; {COUNT - given} dead letters left in the queue" in said
     assert vhost.queue_depth(DEAD_QUEUE) == COUNT - given
 
 
@@ -221,9 +221,9 @@ def test_what_is_in_doubt_or_not_trusted_is_left_unless_it_is_named(vhost: Virtu
 
     left = hopmail("deadletters", "replay", "--all", "--yes", amqp_url=vhost.url, smtp_url=NOWHERE)
     assert left.returncode == 1
-    assert "1 left as they are: in doubt" in left.stdout
-    assert "1 left as they are: no login that is trusted signed" in left.stdout
-    assert left.stderr == "✗ there is nothing to send again\n"
+    assert "1 not sent again: in doubt" in left.stdout
+    assert "1 not sent again: no login that is trusted signed" in left.stdout
+    assert left.stderr == "✗ none of them can be sent again as it is\n"
     assert vhost.queue_depth(DEAD_QUEUE) == 2
 
     replay(vhost, "--reason", "in_doubt", "--yes")

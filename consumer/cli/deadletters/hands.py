@@ -88,6 +88,16 @@ def agreed_ones(queue: DeadLetters, settings: Settings, agreed: Agreed) -> Itera
             yield delivery
 
 
+def leave_if_none(total: int, choice: Choice) -> None:
+    """Exit if no dead letter is meant: with 1 if one was named, which then is not there."""
+    if total:
+        return
+    if choice.ids:
+        fail(f"no dead letter has the id {' or '.join(sorted(choice.ids))}: see `list`")
+    typer.echo("✓ no dead letter matches: nothing to do")
+    raise typer.Exit(ExitCode.OK)
+
+
 def ask(question: str, *, yes: bool) -> None:
     """Exit with 1 unless the person agrees."""
     if yes:

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -28,6 +28,8 @@ from consumer.core.dead_letter import DeadLetter
 from consumer.core.dead_letter_choice import BY, Choice, Groups
 from consumer.core.dead_letter_json import told
 from consumer.settings import Settings
+
+LONGEST_LINE: Final = 10_000
 
 ByOption = Annotated[
     str, typer.Option("--by", help=f"Count by some of {', '.join(BY)}, comma-separated.")
@@ -90,7 +92,8 @@ def _print_page(settings: Settings, choice: Choice, by: tuple[str, ...], limit: 
     typer.echo(f"{count(total)}{of_all}")
     if not total:
         return
-    console = Console(highlight=False, emoji=False, markup=False)
+    # Nothing is cut off: a narrow terminal goes on in its next line.
+    console = Console(highlight=False, emoji=False, markup=False, width=LONGEST_LINE)
     console.print(Text(), _counted(groups, now), sep="\n", crop=False)
     if newest:
         last = f"the newest {len(newest)}:" if len(newest) < total else "one by one:"
@@ -107,15 +110,15 @@ def _counted(groups: Groups, now: datetime) -> Table:
 
 
 def _one_by_one(newest: deque[DeadLetter], now: datetime) -> Table:
-    table = _table("id", "age", "reason", "lane", "to", "message id")
+    table = _table("id", "age", "reason", "message id", "to", "lane")
     for letter in newest:
         table.add_row(
             letter.id,
             age(letter.died_at, now),
-            letter.reason,
-            str(letter.lane),
+            letter.reason if letter.is_trusted else f"{letter.reason} (not trusted)",
+            plain(letter.message_id or "-", None),
             plain(_to(letter)),
-            plain(letter.message_id or "-"),
+            str(letter.lane),
         )
     return table
 

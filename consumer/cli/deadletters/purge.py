@@ -22,6 +22,7 @@ from consumer.cli.deadletters.hands import (
     ask,
     count,
     fail,
+    leave_if_none,
     letters,
     opened,
     progress,
@@ -65,17 +66,17 @@ def purge(
         there = queue.count
     for (reason, age), number in groups.most_common():
         typer.echo(f"  {number:>6} {reason}, dead {age}")
-    if dry_run:
-        return
     total = groups.total()
-    if not total:
-        fail("no dead letter is meant")
+    leave_if_none(total, choice)
+    if dry_run:
+        typer.echo(f"{count(total)} would be removed; nothing was done")
+        return
     ask(f"Remove {total} of {count(there)} for good?", yes=yes)
     with opened(settings) as queue:
         removed, stopped = _purge(settings, queue, agreed, total)
     typer.echo(f"✓ {count(removed)} removed")
     if stopped:
-        fail(f"stopped; {count(total - removed)} left as they were")
+        fail(f"stopped; {count(total - removed)} left in the queue")
 
 
 def _purge(settings: Settings, queue: DeadLetters, agreed: Agreed, total: int) -> tuple[int, bool]:

@@ -28,6 +28,7 @@ from consumer.cli.deadletters.hands import (
     ask,
     count,
     fail,
+    leave_if_none,
     letters,
     opened,
     progress,
@@ -95,17 +96,23 @@ def replay(
             plan.add(letter)
     for line in plan.lines():
         typer.echo(line)
-    if dry_run:
-        return
+    leave_if_none(plan.total + plan.left.total(), choice)
     if not plan.total:
-        fail("there is nothing to send again")
+        fail("none of them can be sent again as it is")
+    if dry_run:
+        typer.echo(f"{count(plan.total)} would be sent again; nothing was done")
+        return
     slowly = f", {rate:g} a second" if rate else ""
     ask(f"Send {count(plan.total)} again{slowly}?", yes=yes)
-    replayed, trouble = _replay(settings, plan, rate)
+    _tell(plan, *_replay(settings, plan, rate))
+
+
+def _tell(plan: ReplayPlan, replayed: int, trouble: str) -> None:
     left = plan.total - replayed
-    typer.echo(f"✓ {count(replayed)} given back to be sent")
+    if replayed:
+        typer.echo(f"✓ {count(replayed)} given back to be sent")
     if trouble:
-        fail(f"{trouble}; {count(left)} left as they were")
+        fail(f"{trouble}; {count(left)} left in the queue")
     if left:
         typer.echo(f"  {left} were gone meanwhile")
 
