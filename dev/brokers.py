@@ -65,8 +65,11 @@ def _figures(report: Path) -> str:
 def _arguments(chosen: list[str]) -> list[str]:
     if chosen:
         return chosen
-    folders = [f"tests/{name}" for name in FOLDERS if Path("tests", name).exists()]
-    return [*folders, *FILES, f"--ignore={LEFT_OUT}", "-m", MARKED]
+    return [*filter(os.path.exists, _places()), f"--ignore={LEFT_OUT}", "-m", MARKED]
+
+
+def _places() -> list[str]:
+    return [*(f"tests/{name}" for name in FOLDERS), *FILES]
 
 
 def _page(verdicts: list[Verdict]) -> str:
@@ -75,7 +78,7 @@ def _page(verdicts: list[Verdict]) -> str:
             "# What the tests said with each RabbitMQ\n",
             (
                 f"Written by `make test-brokers`, {datetime.now(UTC):%Y-%m-%d}: the tests of"
-                f" {', '.join(f'`tests/{name}`' for name in FOLDERS)} that depend on the broker,"
+                f" {', '.join(f'`{name}`' for name in _places())} that depend on the broker,"
                 " the fault cases that `make test` runs, and those of the cluster.\n"
             ),
             *(f"- {COLOURS.sub('', str(verdict))}" for verdict in verdicts),
