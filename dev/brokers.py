@@ -21,6 +21,7 @@ RELEASES: Final = ("trixie", "forky")
 
 PLACES: Final = (
     *(f"tests/{name}" for name in ("amqp", "publisher", "integration", "faults", "cluster")),
+    *(f"tests/cli/test_deadletters{part}.py" for part in ("", "_carried", "_edit", "_seen")),
     "tests/cli/test_migrate.py",
     "tests/deploy/test_definitions.py",
 )

@@ -147,7 +147,8 @@ def _by_verdict(
 def _text(fact: Fact, delivery: Delivery, recipients: list[str]) -> str | None:
     """Return the relay's words, or ours, without what they repeat of the mail."""
     words = mask_quotations(fact.text, recipients)
-    if fact.stage is not None:
+    # What a relay says of a mail it took is its own, and there are too many to search for it.
+    if fact.stage is not None and fact.disposition != "ack":
         words = mask_echoes(words, delivery.body, recipients)
     return words or None
 

@@ -131,14 +131,12 @@ def test_nor_of_what_an_attacker_writes() -> None:
 
 def test_the_relays_words_are_masked_and_its_codes_are_left() -> None:
     text = (
-        "5.7.1 <ada@a24.example>: https://example.org/reset?t=123456 is listed;"
+        "5.7.1 <ada@mail24.example>: https://example.org/reset?t=123456 is listed;"
         " message rejected for tok=kX9-_z, 4711, aBcd and correcthorsebattery, seen on 2026-11-29"
     )
-    body = (
-        b'{"text": "Hello ada@a24.example, message kX9-_z and 4711, aBcd or correcthorsebattery"}'
-    )
+    body = b'{"text": "Hi ada@mail24.example, message kX9-_z and 4711, aBcd, correcthorsebattery"}'
     headers = {
-        "x-hopmail-pending": ["ada@a24.example"],
+        "x-hopmail-pending": ["ada@mail24.example"],
         "x-hopmail-detail": json.dumps({"stage": "END_OF_DATA", "code": 550, "text": text}),
         "x-hopmail-reason": "refused",
     }
@@ -150,11 +148,11 @@ def test_the_relays_words_are_masked_and_its_codes_are_left() -> None:
         "stage": "END_OF_DATA",
         "code": 550,
         "text": (
-            "5.7.1 <a***@a24.example>: https://example.org/… is listed;"
+            "5.7.1 <a***@mail24.example>: https://example.org/… is listed;"
             " message rejected for tok=…, …, … and …, seen on 2026-11-29"
         ),
     }
-    assert nameless(found)["x-hopmail-pending"] == ["a***@a24.example"]
+    assert nameless(found)["x-hopmail-pending"] == ["a***@mail24.example"]
     assert nameless({}) == {}
 
 
