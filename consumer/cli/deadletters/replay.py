@@ -114,14 +114,13 @@ def _replay(settings: Settings, plan: ReplayPlan, rate: float | None) -> tuple[i
     """Send again what is wanted; return how many, and what ended it before its end."""
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
     replayed, is_over = 0, False
-    with stoppable() as is_stopped, progress("replaying", plan.total) as step:
+    with progress("replaying", plan.total) as step:
         try:
             while not is_over:
-                with opened(settings, ACTING) as queue:
+                with opened(settings, ACTING) as queue, stoppable() as is_stopped:
                     confirmed = Confirmed(queue, step, is_stopped, rate)
-                    is_over = _round(
-                        settings, agreed_ones(queue, settings, plan.agreed), publisher, confirmed
-                    )
+                    agreed = agreed_ones(queue, settings, plan.agreed)
+                    is_over = _round(settings, agreed, publisher, confirmed)
                 replayed += confirmed.count
         finally:
             publisher.close(CLOSE_SECONDS)
