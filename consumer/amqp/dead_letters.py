@@ -43,6 +43,10 @@ class MayNotRead(BrokerUnavailable):
     """The login has no right to read the dead letters."""
 
 
+class Stopped(Exception):
+    """A person wants it to end, and it has ended where nothing is torn."""
+
+
 class DeadLetters:
     """The dead letters there were when it was opened, oldest first; what is not acked stays.
 
@@ -58,6 +62,8 @@ class DeadLetters:
         self._found: deque[object] = deque()
         self.count = 0
         """How many there were when it was opened."""
+        self.is_stopped: Callable[[], bool] = lambda: False
+        """Whether to look no further."""
         self.unseen = 0
         """How many of them somebody else took before we saw them, once all others were seen."""
         self.count = self._hold.open(others_seconds)
@@ -69,7 +75,7 @@ class DeadLetters:
     def each(self, look: Callable[[Delivery], T | None]) -> Iterator[T]:
         """Yield what `look` makes of each as it comes, unless that is None: it is done with then.
 
-        Raises BrokerUnavailable.
+        Raises BrokerUnavailable, and Stopped.
         """
         self._look = look
         while self._found or self._came < self.count:
@@ -77,6 +83,7 @@ class DeadLetters:
                 self.unseen = self.count - self._came
                 return
             while self._found:
+                self._heed()
                 yield self._found.popleft()  # type: ignore[misc]  # it is what `look` made
 
     def ack(self, delivery: Delivery) -> None:
@@ -115,6 +122,7 @@ class DeadLetters:
         until = time.monotonic() + PATIENCE_SECONDS
         before = self._came
         while self._came == before:
+            self._heed()
             if self._hold.is_spent:
                 self._hold.consume(self.count - self._came)
             if self._comes_within(QUIET_SECONDS):
@@ -133,11 +141,15 @@ class DeadLetters:
         What was given back before lies behind what is given back now: of a part the order would
         not stay. And what is under way when a consumer is cancelled goes back before older ones.
         """
-        self._look = _whole
+        self._look, self.is_stopped = _whole, lambda: False
         while self._came < self.count and self._wait_for_more():
             pass
         while not self._hold.is_spent and self._comes_within(LAST_SECONDS):
             pass
+
+    def _heed(self) -> None:
+        if self.is_stopped():
+            raise Stopped
 
     def _comes_within(self, seconds: float) -> bool:
         before, until = self._came, time.monotonic() + seconds
@@ -172,11 +184,16 @@ def dead_letters(
             raise BrokerUnavailable(
                 f"there is no queue {DEAD_QUEUE} in this virtual host; run `hopmail topology apply`"
             ) from None
+        is_torn = False
         try:
             yield queue
+        except KeyboardInterrupt:
+            # pika may have lost a delivery that it had in hands: it would be awaited in vain.
+            is_torn = True
+            raise
         finally:
             # A lost connection gives them back; what ended the block is what is to be told.
-            if connection.is_open:
+            if connection.is_open and not is_torn:
                 with suppress(exceptions.AMQPError, BrokerUnavailable):
                     queue.close()
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import DeadLetters, dead_letters
+from consumer.amqp.dead_letters import DeadLetters, Stopped, dead_letters
 from consumer.amqp.hold import Hold, InOtherHands
 from consumer.core.delivery import Delivery
 from consumer.core.topology import DEAD_QUEUE
@@ -78,6 +78,38 @@ def test_left_early_everything_goes_back_to_its_place(
         assert [next(each) for _ in range(seen)] == IDS[:seen]
 
     assert lying(buried) == IDS
+
+
+@pytest.mark.parametrize("seen", [0, 30])
+def test_stopped_it_ends_between_two_and_their_order_stays(buried: VirtualHost, seen: int) -> None:
+    with dead_letters((buried.url,), PIECE) as queue:
+        assert ids(queue) == IDS
+    with dead_letters((buried.url,), PIECE) as queue:
+        each = queue.each(lambda delivery: delivery.properties.message_id)
+        assert [next(each) for _ in range(seen)] == IDS[:seen]
+        queue.is_stopped = lambda: True
+        with pytest.raises(Stopped):
+            next(each)
+
+    assert lying(buried) == IDS
+
+
+def test_torn_in_the_middle_of_a_delivery_nothing_is_lost(
+    buried: VirtualHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.amqp.dead_letters.PATIENCE_SECONDS", 3600.0)
+
+    with pytest.raises(KeyboardInterrupt), dead_letters((buried.url,), PIECE) as queue:
+        queue.find(_torn)
+
+    buried.wait_for_depth(DEAD_QUEUE, COUNT)
+    assert set(lying(buried)) == set(IDS)
+
+
+def _torn(delivery: Delivery) -> bool:
+    if delivery.properties.message_id == "m-7":
+        raise KeyboardInterrupt
+    return True
 
 
 def test_what_comes_meanwhile_is_left_for_the_next_time(buried: VirtualHost) -> None:

@@ -1,6 +1,9 @@
 """`hopmail deadletters list`, `show`, `purge`: seen, and removed only when that is meant."""
 
 import json
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -9,9 +12,9 @@ from consumer.cli.deadletters.wording import plain_lines
 from consumer.core.disposition import Reason
 from consumer.core.topology import DEAD_QUEUE
 from publisher_lib.routing import Lane
-from tests.cli.command import hopmail
+from tests.cli.command import ROOT, environment, hopmail
 from tests.support.broker import VirtualHost
-from tests.support.dead_letters import bury, dead_letter, lying
+from tests.support.dead_letters import bury, dead_letter, lying, many
 
 NOWHERE = "smtp://127.0.0.1:9?tls=none"
 
@@ -189,6 +192,38 @@ def test_of_two_that_share_an_id_the_one_that_was_shown_is_removed(vhost: Virtua
 
     (left,) = vhost.take_all(DEAD_QUEUE)
     assert left.headers["x-hopmail-lane"] == "transactional"
+
+
+DIES = """
+import os, signal
+from consumer.amqp.dead_letters import DeadLetters
+ack, acked = DeadLetters.ack, []
+def dies(self, delivery):
+    ack(self, delivery)
+    acked.append(delivery)
+    if len(acked) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+DeadLetters.ack = dies
+from consumer.__main__ import main
+main()
+"""
+
+
+def test_a_purge_that_is_killed_takes_nothing_that_was_not_meant(vhost: VirtualHost) -> None:
+    vhost.declare_topology()
+    bury(vhost, *many(10))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", DIES, "deadletters", "purge", "--reason", "refused", "--yes"],
+        cwd=ROOT,
+        env=environment(amqp_url=vhost.url, smtp_url=NOWHERE),
+        capture_output=True,
+        check=False,
+    )
+
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    vhost.wait_for_depth(DEAD_QUEUE, 8)
+    assert set(lying(vhost)) == {f"m-{number}" for number in range(10)} - {"m-0", "m-2"}
 
 
 def test_purge_needs_to_be_told_what_or_that_all_is_meant(buried: VirtualHost) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumer.amqp.connection import BrokerUnavailable
-from consumer.amqp.dead_letters import LOOKING, DeadLetters, dead_letters
+from consumer.amqp.dead_letters import LOOKING, DeadLetters, Stopped, dead_letters
 from consumer.amqp.hold import InOtherHands
 from consumer.core.dead_letter import DeadLetter, read_dead_letter
 from consumer.core.dead_letter_choice import Agreed, Choice
@@ -34,13 +34,19 @@ def fail(line: str) -> NoReturn:
 
 @contextmanager
 def opened(settings: Settings, piece: int = LOOKING) -> Iterator[DeadLetters]:
-    """Open the dead letters for the length of a block; exit with a line where that fails."""
+    """Open the dead letters for the length of a block; exit with a line where that fails.
+
+    Ctrl-C and SIGTERM end a look through them between two, so that their order stays.
+    """
     try:
-        with dead_letters(settings.amqp_urls, piece) as queue:
+        with dead_letters(settings.amqp_urls, piece) as queue, stoppable() as is_stopped:
+            queue.is_stopped = is_stopped
             yield queue
         if queue.unseen:
             told = f"{queue.unseen} of {count(queue.count)} were not seen"
             typer.echo(f"  {told}: another program has them in hands", err=True)
+    except Stopped:
+        raise KeyboardInterrupt from None
     except BrokerUnavailable as error:
         fail(f"broker: {error}")
     except InOtherHands as error:

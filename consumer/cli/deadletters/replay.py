@@ -122,10 +122,10 @@ def _replay(settings: Settings, plan: ReplayPlan, rate: float | None) -> tuple[i
     publisher = ConfirmedPublisher(settings.amqp_urls, name="hopmail deadletters")
     replayed, is_over = 0, False
     withheld: list[str] = []
-    with stoppable() as is_stopped, progress("replaying", plan.total) as step:
+    with progress("replaying", plan.total) as step:
         try:
             while not is_over:
-                with opened(settings, ACTING) as queue:
+                with opened(settings, ACTING) as queue, stoppable() as is_stopped:
                     confirmed = Confirmed(queue, step, is_stopped, rate)
                     agreed = agreed_ones(queue, settings, plan.agreed)
                     is_over = _round(settings, agreed, publisher, confirmed, withheld)
