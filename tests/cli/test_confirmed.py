@@ -1,20 +1,20 @@
-"""Dead letters whose copies are on their way: when to go on."""
+"""Dead letters whose copies are on their way: when the next may go."""
 
-import time
 from types import SimpleNamespace
 from typing import Any
 
 from consumer.cli.deadletters.confirmed import Confirmed
 
-NEVER_A_SECOND = 1e-6
+A_SECOND = 1e-6
 
 
-def test_stopped_it_waits_no_longer_for_the_next() -> None:
-    queue: Any = SimpleNamespace(wait=time.sleep)
-    asked: list[bool] = []
-    confirmed = Confirmed(queue, lambda: None, lambda: bool(asked), NEVER_A_SECOND)
+def test_the_next_waits_for_its_turn_until_that_is_stopped() -> None:
+    waited: list[float] = []
+    queue: Any = SimpleNamespace(wait=waited.append)
+    confirmed = Confirmed(queue, lambda: None, lambda: len(waited) > 3, A_SECOND)
 
     assert confirmed.may_go_on()
-    asked.append(True)
+    assert not waited
     assert not confirmed.may_go_on()
+    assert len(waited) > 3
     assert confirmed.trouble == "stopped"
