@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,6 +226,37 @@ def test_a_purge_that_is_killed_takes_nothing_that_was_not_meant(vhost: VirtualH
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     vhost.wait_for_depth(DEAD_QUEUE, 8)
     assert set(lying(vhost)) == {f"m-{number}" for number in range(10)} - {"m-0", "m-2"}
+
+
+def test_what_acts_tells_scripts_what_it_did(buried: VirtualHost, tmp_path: Path) -> None:
+    """As one object each; whoever wants that cannot be asked."""
+    file = str(tmp_path / "dead.jsonl")
+    assert run(buried, "export", file)[0] == 0
+    refused = ("--reason", "refused", "--json")
+
+    def told(*arguments: str) -> Any:
+        code, said, wrong = run(buried, *arguments)
+        assert code == 0, wrong
+        return json.loads(said)
+
+    assert run(buried, "purge", *refused) == (1, "", "✗ --json asks nobody: say --yes too\n")
+    assert run(buried, "replay", *refused) == (1, "", "✗ --json asks nobody: say --yes too\n")
+    assert told("purge", *refused, "--dry-run") == {"removed": 0, "left": 2}
+    assert told("replay", *refused, "--dry-run") == {
+        "replayed": 0,
+        "left": 2,
+        "not_sent_again": {},
+    }
+    assert told("edit", "m-3", "--set", "subject=Anew", "--yes", "--json").keys() == {
+        "message_id",
+        "lane",
+        "resolved",
+    }
+    assert told("replay", *refused, "--yes") == {"replayed": 1, "left": 0, "not_sent_again": {}}
+    assert told("replay", *refused, "--yes") == {"replayed": 0, "left": 0, "not_sent_again": {}}
+    assert told("import", file, "--json") == {"imported": 2, "there_already": 3}
+    assert told("purge", *refused, "--yes") == {"removed": 2, "left": 0}
+    assert told("purge", *refused, "--yes") == {"removed": 0, "left": 0}
 
 
 def test_purge_needs_to_be_told_what_or_that_all_is_meant(buried: VirtualHost) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from consumer.amqp.properties import copy_properties
 from consumer.cli.dead_body import BodyWithheld, body_of
-from consumer.cli.deadletters.choose import YesOption, chosen
+from consumer.cli.deadletters.choose import JSONOption, YesOption, chosen
 from consumer.cli.deadletters.editor import in_editor
 from consumer.cli.deadletters.hands import (
     CLOSE_SECONDS,
@@ -20,6 +20,7 @@ from consumer.cli.deadletters.hands import (
     count,
     fail,
     opened,
+    tell,
 )
 from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
@@ -50,6 +51,7 @@ def edit(
         Path | None, typer.Option("--from-file", help="Take the whole body from a file.")
     ] = None,
     yes: YesOption = False,
+    as_json: JSONOption = False,
 ) -> None:
     """Mend a dead letter's body in $EDITOR, by --set or --from-file, and send it under a new id.
 
@@ -67,23 +69,26 @@ def edit(
     with _edited(before, fields or [], from_file) as body:
         if body == before:
             fail("nothing was changed: to send it as it is, `replay` it")
-        _send_mended(settings, original, before, body, yes=yes)
+        _send_mended(settings, original, before, body, yes=yes, as_json=as_json)
 
 
 def _send_mended(
-    settings: Settings, original: Delivery, before: bytes, body: bytes, *, yes: bool
+    settings: Settings, original: Delivery, before: bytes, body: bytes, *, yes: bool, as_json: bool
 ) -> None:
     now = datetime.now(UTC)
     copy = _copy(settings, original, before, body, now)
     if reason_of(original) == Reason.IN_DOUBT:
-        typer.echo("  it is in doubt: the relay may have it as it was; `resolve` settles that")
-    recipients = copy.headers.get(PENDING) or _valid(body).recipients
-    ask(f"Send it to {count(len(recipients), 'recipient')}, and remove the dead letter?", yes=yes)
+        doubt = "  it is in doubt: the relay may have it as it was; `resolve` settles that"
+        typer.echo(doubt, err=as_json)
+    to = count(len(copy.headers.get(PENDING) or _valid(body).recipients), "recipient")
+    ask(f"Send it to {to}, and remove the dead letter?", yes=yes, as_json=as_json)
     new = replace(original, properties=edited_properties(original, now), body=body)
     _put_in_its_place(settings, original, new, copy)
-    typer.echo(f"✓ given to the lane {copy.routing_key} as {new.properties.message_id}")
     known_as = plain(original.properties.message_id or "a message without id")
-    typer.echo(f"  dead letter {identity(original)} of {known_as} is resolved")
+    made, resolved = new.properties.message_id, identity(original)
+    words = f"✓ given to the lane {copy.routing_key} as {made}"
+    words += f"\n  dead letter {resolved} of {known_as} is resolved"
+    tell(words, as_json=as_json, message_id=made, lane=copy.routing_key, resolved=resolved)
 
 
 def _copy(

@@ -1,5 +1,6 @@
 """What the commands on dead letters share: the queue, opened, and what is said of it."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -94,20 +95,30 @@ def agreed_ones(queue: DeadLetters, settings: Settings, agreed: Agreed) -> Itera
             yield delivery
 
 
-def leave_if_none(total: int, choice: Choice) -> None:
+def leave_if_none(total: int, choice: Choice, *, as_json: bool, **facts: object) -> None:
     """Exit if no dead letter is meant: with 1 if one was named, which then is not there."""
     if total:
         return
     if choice.ids:
         fail(f"no dead letter has the id {' or '.join(sorted(choice.ids))}: see `list`")
-    typer.echo("✓ no dead letter matches: nothing to do")
+    tell("✓ no dead letter matches: nothing to do", as_json=as_json, **facts)
     raise typer.Exit(ExitCode.OK)
 
 
-def ask(question: str, *, yes: bool) -> None:
+def tell(words: str, *, as_json: bool, **facts: object) -> None:
+    """Say what was done or would be: in words, if there are any, or as one JSON object."""
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+    elif words:
+        typer.echo(words)
+
+
+def ask(question: str, *, yes: bool, as_json: bool = False) -> None:
     """Exit with 1 unless the person agrees."""
     if yes:
         return
+    if as_json:
+        fail("--json asks nobody: say --yes too")
     if not sys.stdin.isatty():
         fail("nobody can be asked here: say --yes")
     if not typer.confirm(question):

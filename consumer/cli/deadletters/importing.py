@@ -7,6 +7,7 @@ import typer
 
 from consumer.amqp.dead_letters import DeadLetters
 from consumer.amqp.properties import copy_properties
+from consumer.cli.deadletters.choose import JSONOption
 from consumer.cli.deadletters.confirmed import Confirmed
 from consumer.cli.deadletters.files import FileArgument, reading
 from consumer.cli.deadletters.hands import (
@@ -17,6 +18,7 @@ from consumer.cli.deadletters.hands import (
     opened,
     progress,
     stoppable,
+    tell,
 )
 from consumer.cli.start import settings_or_exit
 from consumer.core.dead_letter import identity, is_trusted
@@ -37,6 +39,7 @@ def import_(
     again: Annotated[
         bool, typer.Option("--again", help="Also those that lie in the queue already.")
     ] = False,
+    as_json: JSONOption = False,
 ) -> None:
     """Put exported dead letters back into the queue; those that are there are left out.
 
@@ -49,11 +52,13 @@ def import_(
         with opened(settings) as queue:
             there = None if again else set(queue.each(identity))
             imported, trouble = _import(settings, queue, source, there, total)
-    typer.echo(f"✓ {count(imported)} imported")
+    there_already = 0 if trouble else total - imported
+    words = f"✓ {count(imported)} imported"
+    if there_already:
+        words += f"\n  {there_already} lay in the queue already"
+    tell(words, as_json=as_json, imported=imported, there_already=there_already)
     if trouble:
         fail(f"{trouble}; run it again for the rest")
-    if total > imported:
-        typer.echo(f"  {total - imported} lay in the queue already")
 
 
 def _import(

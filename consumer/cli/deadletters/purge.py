@@ -10,6 +10,7 @@ from consumer.amqp.dead_letters import DeadLetters
 from consumer.cli.deadletters.choose import (
     DomainOption,
     IDs,
+    JSONOption,
     LaneOption,
     LoginOption,
     OlderOption,
@@ -27,6 +28,7 @@ from consumer.cli.deadletters.hands import (
     opened,
     progress,
     stoppable,
+    tell,
 )
 from consumer.cli.start import settings_or_exit
 from consumer.core.dead_letter_choice import Agreed, age_group
@@ -44,6 +46,7 @@ def purge(
     everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
     yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    as_json: JSONOption = False,
 ) -> None:
     """Remove dead letters for good: nobody will get them. `export` keeps them in a file first."""
     choice = chosen(
@@ -64,17 +67,19 @@ def purge(
             agreed.add(letter)
             groups[letter.reason, age_group(letter, now)] += 1
         there = queue.count
-    for (reason, age), number in groups.most_common():
-        typer.echo(f"  {number:>6} {reason}, dead {age}")
+    if not as_json:
+        for (reason, age), number in groups.most_common():
+            typer.echo(f"  {number:>6} {reason}, dead {age}")
     total = groups.total()
-    leave_if_none(total, choice)
+    leave_if_none(total, choice, as_json=as_json, removed=0, left=0)
     if dry_run:
-        typer.echo(f"{count(total)} would be removed; nothing was done")
+        words = f"{count(total)} would be removed; nothing was done"
+        tell(words, as_json=as_json, removed=0, left=total)
         return
-    ask(f"Remove {total} of {count(there)} for good?", yes=yes)
+    ask(f"Remove {total} of {count(there)} for good?", yes=yes, as_json=as_json)
     with opened(settings) as queue:
         removed, stopped = _purge(settings, queue, agreed, total)
-    typer.echo(f"✓ {count(removed)} removed")
+    tell(f"✓ {count(removed)} removed", as_json=as_json, removed=removed, left=total - removed)
     if stopped:
         fail(f"stopped; {count(total - removed)} left in the queue")
 

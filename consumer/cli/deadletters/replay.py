@@ -13,6 +13,7 @@ from consumer.cli.dead_body import BodyWithheld, body_of
 from consumer.cli.deadletters.choose import (
     DomainOption,
     IDs,
+    JSONOption,
     LaneOption,
     LoginOption,
     OlderOption,
@@ -33,6 +34,7 @@ from consumer.cli.deadletters.hands import (
     opened,
     progress,
     stoppable,
+    tell,
 )
 from consumer.cli.deadletters.wording import plain
 from consumer.cli.start import settings_or_exit
@@ -73,6 +75,7 @@ def replay(
     believe: BelieveOption = False,
     yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    as_json: JSONOption = False,
 ) -> None:
     """Send dead letters again: each goes back to its lane, from its first attempt on.
 
@@ -94,27 +97,39 @@ def replay(
     with opened(settings) as queue:
         for letter in letters(queue, settings, choice):
             plan.add(letter)
-    for line in plan.lines():
-        typer.echo(line)
-    leave_if_none(plan.total + plan.left.total(), choice)
-    if not plan.total:
-        fail("none of them can be sent again as it is")
+    _show(plan, as_json=as_json)
     if dry_run:
-        typer.echo(f"{count(plan.total)} would be sent again; nothing was done")
+        words = f"{count(plan.total)} would be sent again; nothing was done"
+        tell(words, as_json=as_json, **_facts(plan, 0))
         return
     slowly = f", {rate:g} a second" if rate else ""
-    ask(f"Send {count(plan.total)} again{slowly}?", yes=yes)
-    _tell(plan, *_replay(settings, plan, rate))
+    ask(f"Send {count(plan.total)} again{slowly}?", yes=yes, as_json=as_json)
+    _tell(plan, *_replay(settings, plan, rate), as_json=as_json)
 
 
-def _tell(plan: ReplayPlan, replayed: int, trouble: str) -> None:
+def _show(plan: ReplayPlan, *, as_json: bool) -> None:
+    """Show what is meant; exit where nothing of it can be done."""
+    if not as_json:
+        for line in plan.lines():
+            typer.echo(line)
+    meant = plan.total + plan.left.total()
+    leave_if_none(meant, plan.choice, as_json=as_json, **_facts(plan, 0))
+    if not plan.total:
+        fail("none of them can be sent again as it is")
+
+
+def _tell(plan: ReplayPlan, replayed: int, trouble: str, *, as_json: bool) -> None:
     left = plan.total - replayed
-    if replayed:
-        typer.echo(f"✓ {count(replayed)} given back to be sent")
+    words = f"✓ {count(replayed)} given back to be sent" if replayed else ""
+    if left and not trouble:
+        words = f"{words}\n  {left} were gone meanwhile".lstrip("\n")
+    tell(words, as_json=as_json, **_facts(plan, replayed))
     if trouble:
         fail(f"{trouble}; {count(left)} left in the queue")
-    if left:
-        typer.echo(f"  {left} were gone meanwhile")
+
+
+def _facts(plan: ReplayPlan, replayed: int) -> dict[str, object]:
+    return {"replayed": replayed, "left": plan.total - replayed, "not_sent_again": dict(plan.left)}
 
 
 def _replay(settings: Settings, plan: ReplayPlan, rate: float | None) -> tuple[int, str]:
