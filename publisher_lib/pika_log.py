@@ -10,8 +10,11 @@ from typing import Final
 THREAD_NAME: Final = "publisher_lib"
 
 
+PIKA: Final = logging.getLogger("pika")
+
+
 def keep_from_the_app() -> None:
-    """Drop these lines; those of the app's own use of pika, and at DEBUG all of them, stay."""
+    """Drop these lines, unless the logger `pika` is set to DEBUG; those of the app's own stay."""
     for name in tuple(logging.root.manager.loggerDict):
         if name.startswith("pika."):
             # A logger's filter is not asked about the records of those below it.
@@ -19,6 +22,4 @@ def keep_from_the_app() -> None:
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
-    return record.threadName != THREAD_NAME or logging.getLogger(record.name).isEnabledFor(
-        logging.DEBUG
-    )
+    return record.threadName != THREAD_NAME or logging.NOTSET < PIKA.level <= logging.DEBUG
