@@ -5,6 +5,7 @@ error that the app gets, and `publisher connection lost` in its log, say it in o
 """
 
 import logging
+import threading
 from typing import Final
 
 THREAD_NAME: Final = "publisher_lib"
@@ -21,5 +22,7 @@ def keep_from_the_app() -> None:
             logging.getLogger(name).addFilter(_is_wanted)
 
 
-def _is_wanted(record: logging.LogRecord) -> bool:
-    return record.threadName != THREAD_NAME or logging.NOTSET < PIKA.level <= logging.DEBUG
+def _is_wanted(_record: logging.LogRecord) -> bool:
+    # Its own name of the thread is None where the app turned `logging.logThreads` off.
+    is_ours = threading.current_thread().name == THREAD_NAME
+    return not is_ours or logging.NOTSET < PIKA.level <= logging.DEBUG

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.broker import Broker, VirtualHost
 
+pytest_plugins = ["publisher_lib.pytest_plugin"]
+
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Of two that run tests side by side none is to meet what the other leaves lying about.
     os.environ["TMPDIR"] = tempfile.tempdir = str(Path(tempfile.gettempdir(), f"hopmail-{worker}"))

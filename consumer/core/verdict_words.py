@@ -1,10 +1,11 @@
 """Why an outcome has its verdict, in one sentence. Pure."""
 
 from datetime import timedelta
+from typing import assert_never
 
 from consumer.core.disposition import Ack, DeadLetter, Disposition, Pause, Reason, Retry
 from consumer.core.durations import format_duration, spell_duration
-from consumer.core.outcome import InDoubt, Refused, Stage, TransactionOutcome, Unreachable
+from consumer.core.outcome import Accepted, InDoubt, Refused, Stage, TransactionOutcome, Unreachable
 from consumer.core.retry_after import retry_after
 
 WHY_DEAD = {
@@ -26,6 +27,8 @@ def why(outcome: TransactionOutcome, disposition: Disposition) -> str:
             return WHY_DEAD[reason]
         case Retry(delay=delay):
             return f"{_why_again(outcome)}: it comes back after {_after(outcome, delay)}"
+        case _:
+            assert_never(disposition)
 
 
 def opens_breaker(disposition: Disposition) -> bool:
@@ -41,10 +44,11 @@ def _why_again(outcome: TransactionOutcome) -> str:
             return "the relay wants a login for this mail, or was lost, and took nothing"
         case Unreachable():
             return "the relay was lost before the final dot, and took nothing"
-        case Refused():
+        case Refused() | Accepted():
+            # What was accepted comes back for those recipients alone that were refused for now.
             return "the relay refuses it for now (4yz)"
         case _:
-            return "it was not taken"
+            assert_never(outcome)
 
 
 def _after(outcome: TransactionOutcome, delay: timedelta) -> str:

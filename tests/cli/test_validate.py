@@ -9,7 +9,7 @@ import pytest
 from consumer.cli import reading
 from consumer.core.contract import parse
 from consumer.core.contract_cure import EXAMPLES, cure
-from consumer.core.outcome import Undecodable
+from consumer.core.outcome import Defect, Undecodable, Violation
 from publisher_lib.message import Attachment, Content, Email
 from tests.cli.inside import inside
 
@@ -34,6 +34,12 @@ def test_good_ones_pass_without_any_settings(tmp_path: Path) -> None:
 
     told = [f"✓ {file}: email.v1, to 2 recipients" for file in files]
     assert (ended.returncode, ended.stdout.splitlines()) == (0, told)
+
+
+def test_of_what_no_field_knows_there_is_no_cure() -> None:
+    breach = Violation("/odd", "must not be here")
+
+    assert cure(Undecodable(Defect.INVALID, (breach,)), breach, b"{}") == ""
 
 
 def test_each_breach_is_told_with_its_cure(tmp_path: Path) -> None:

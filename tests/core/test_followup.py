@@ -13,6 +13,7 @@ from consumer.core.followup import aside, back_to_lane, detail_of, followups, se
 from consumer.core.handled import Followup, Verdict
 from consumer.core.outcome import (
     Accepted,
+    Barred,
     Conflict,
     Crashed,
     Defect,
@@ -246,6 +247,7 @@ def test_every_outcome_has_its_words(outcome: Outcome, expected: dict[str, Any])
         (Conflict(), "another message was published with this login and message id"),
         (Forgotten(timedelta(days=14)), "over 14 days ago"),
         (Poisonous(5), "5 processes ended while they had it in hands"),
+        (Barred(), "not among HOPMAIL_ALLOWED_RECIPIENT_DOMAINS"),
     ],
 )
 def test_what_the_ledger_found_is_told_in_words(outcome: Outcome, words: str) -> None:

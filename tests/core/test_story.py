@@ -158,3 +158,18 @@ def test_what_rabbitmq_or_a_stranger_put_there_is_read_with_care() -> None:
         None,
     )
     assert by_stranger.pending == ("a@x.org",)
+    no_json = seen(Properties(user_id="shop", headers=strange | {"x-hopmail-detail": "{"}))
+    assert no_json.detail == {}
+
+
+def test_a_dead_letter_tells_when_it_was_tried_last() -> None:
+    moment = int(NOW.timestamp() * 1000)
+
+    assert dead("a", **{"x-hopmail-last-attempt-ms": moment}).last_attempt == NOW
+
+
+def test_a_latency_that_cannot_be_tells_nothing() -> None:
+    strange = Line(NOW, "handled", "vm-0", {**ACCEPTED.fields, "latency_seconds": "1.5"})
+
+    (part,) = tell(lines=(strange,)).parts
+    assert part.published is None

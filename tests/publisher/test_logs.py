@@ -16,6 +16,7 @@ def test_nothing_of_an_email_is_logged_whatever_becomes_of_it(
     vhost: VirtualHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "pika")
     vhost.declare_topology()
 
     with proxied(vhost.app_url) as proxy, Publisher(proxy.url) as publisher:

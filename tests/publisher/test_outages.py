@@ -46,9 +46,12 @@ def test_a_host_that_cannot_be_reached_is_named_with_the_reason() -> None:
     assert "Connection refused" in text
 
 
+@pytest.mark.parametrize("threads", [True, False])
 def test_of_pika_s_lines_the_app_sees_those_of_its_own_use_only(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, threads: bool
 ) -> None:
+    monkeypatch.setattr(logging, "logThreads", threads)
+
     refusal(NOWHERE)
     told = [record.name for record in caplog.records if record.name.startswith("pika")]
     with pytest.raises(exceptions.AMQPConnectionError):

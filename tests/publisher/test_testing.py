@@ -245,6 +245,12 @@ def test_its_methods_are_the_publisher_s_own() -> None:
         assert name == "url" or parameter.default == other.default
 
 
+def test_a_fixture_hands_over_the_outbox(outbox: Outbox) -> None:
+    Publisher(NOWHERE).publish(email())
+
+    assert len(outbox.sent) == 1
+
+
 def test_pytest_gets_the_fixture(tmp_path: Path) -> None:
     """By the plugin that the package names; each test has an outbox of its own."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
