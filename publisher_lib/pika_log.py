@@ -9,8 +9,6 @@ import threading
 from typing import Final
 
 THREAD_NAME: Final = "publisher_lib"
-
-
 PIKA: Final = logging.getLogger("pika")
 
 

@@ -45,7 +45,7 @@ def _why_again(outcome: TransactionOutcome) -> str:
         case Unreachable():
             return "the relay was lost before the final dot, and took nothing"
         case Refused() | Accepted():
-            # What was accepted comes back for those recipients alone that were refused for now.
+            # Nothing that was accepted comes back; the types do not say so.
             return "the relay refuses it for now (4yz)"
         case _:
             assert_never(outcome)
